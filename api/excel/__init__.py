@@ -1,0 +1,1 @@
+"""表格: the official sheets as they arrive, read with all their dirt."""

@@ -1,0 +1,1 @@
+"""路由: the HTTP interface, one module a resource."""

@@ -1,0 +1,77 @@
+"""拒绝: why a request is refused, as one class per reason."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar, Literal
+
+Kind = Literal["missing", "forbidden", "invalid", "conflict", "stale", "busy"]
+
+
+class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error.
+    """请求被拒绝。The request was refused.
+
+    The class name is the code, the docstring the sentence (Chinese first), the keyword arguments
+    the evidence, `mend` what the person can do about it. None of them repeats a member name of
+    RFC 9457 (type, title, status, detail, instance).
+    """
+
+    kind: ClassVar[Kind] = "conflict"
+    mend: ClassVar[str] = "请核对后重试。Check the values and try again."
+
+    def __init__(self, **facts: Any) -> None:
+        super().__init__(self.sentence())
+        self.facts = facts
+
+    @classmethod
+    def code(cls) -> str:
+        """The class name in kebab case: AlreadyReturned → already-returned."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
+
+    @classmethod
+    def sentence(cls) -> str:
+        """The first line of the docstring: Chinese, then English."""
+        return (cls.__doc__ or "").strip().splitlines()[0]
+
+    def __str__(self) -> str:
+        facts = ", ".join(f"{name}={value}" for name, value in self.facts.items())
+        return f"{self.sentence()} {self.mend}" + (f" [{facts}]" if facts else "")
+
+
+class Invalid(Refusal):
+    """填写的内容不符合要求。A value does not meet its rule."""
+
+    kind = "invalid"
+
+
+class BadIdNumber(Invalid):
+    """公民身份号码不正确。The national id number is not valid."""
+
+    mend = (
+        "请对照身份证重新填写 18 位号码，单元格设为文本。"
+        "Copy the 18 characters from the card into a text cell."
+    )
+
+
+class BadPhone(Invalid):
+    """联系电话不正确。The telephone number is not valid."""
+
+    mend = (
+        "请填写 11 位手机号码，或带区号的固定电话。"
+        "Give an 11-digit mobile number, or a landline with its area code."
+    )
+
+
+class BadDate(Invalid):
+    """日期不正确。The date is not valid."""
+
+    mend = "请按 2016年01月04日 或 2016-01-04 填写。Write it as 2016年01月04日 or 2016-01-04."
+
+
+class BadCode(Invalid):
+    """组织代码不正确。The organization code is not valid."""
+
+    mend = (
+        "请用小写字母、数字和连字符，字母开头，2 至 40 位。"
+        "Use 2 to 40 lower-case letters, digits and hyphens, a letter first."
+    )
