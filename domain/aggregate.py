@@ -1,0 +1,191 @@
+"""聚合: decides what may happen; it is written only by its keeper, the organization that opened it."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from copy import copy
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any, ClassVar, Self
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict
+
+from domain.errors import Invalid
+from domain.values import Author, FactId, Occurred, OrgCode, Precision, Source
+
+CIVIL_ZONE = ZoneInfo("Asia/Shanghai")
+
+
+class InTheFuture(Invalid):
+    """发生日期晚于今天。The date lies in the future."""
+
+    mend = "请核对日期，不能晚于今天。Check the date; it may not be later than today."
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What every fact of one command shares: who, when, from where, because of what."""
+
+    author: Author
+    now: datetime
+    correlation: UUID
+    source: Source = Source()
+    causation: FactId | None = None
+    policy: int | None = None
+
+    @property
+    def today(self) -> date:
+        """The civil date in Asia/Shanghai."""
+        return self.now.astimezone(CIVIL_ZONE).date()
+
+
+current: ContextVar[Stamp] = ContextVar("stamp")
+"""From a context variable, so that no decision's signature is polluted by it."""
+
+
+class Part(BaseModel):
+    """A part of a stored fact: frozen; a field from a newer peer is passed over, its bytes kept."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Meta(Part):
+    """What is known about a fact besides what it says."""
+
+    schema_version: int = 1
+    recorded_at: datetime
+    occurred: Occurred
+    author: Author
+    keeper: OrgCode
+    subject: UUID | None = None
+    audience: tuple[OrgCode, ...] = ()
+    source: Source
+    causation: FactId | None = None
+    correlation: UUID
+    policy: int | None = None
+    corrects: FactId | None = None
+
+
+class Fact(Part):
+    """事实: something that happened, about at most one person; immutable.
+
+    Satisfies the event protocol of `eventsourcing` (originator_id, originator_version, mutate).
+    """
+
+    TOPIC: ClassVar[str]
+    VERSION: ClassVar[int] = 1
+    AGGREGATE: ClassVar[type[Aggregate]]
+
+    originator_id: UUID
+    originator_version: int
+    meta: Meta
+
+    @property
+    def id(self) -> FactId:
+        """The name of this fact."""
+        return FactId(stream=self.originator_id, version=self.originator_version)
+
+    def apply(self, aggregate: Any) -> None:
+        """Change the state; never refuse: what is recorded has happened."""
+
+    def mutate(self, aggregate: Aggregate | None) -> Aggregate:
+        """The aggregate after this fact; the first fact creates it."""
+        if aggregate is None:
+            aggregate = self.AGGREGATE(self.originator_id, self.meta.keeper)
+            aggregate.subject = self.meta.subject
+        self.apply(aggregate)
+        aggregate.heard_by(self.meta.audience)
+        aggregate.version = self.originator_version
+        return aggregate
+
+
+class Aggregate:
+    """One stream of facts and the rules for adding to it."""
+
+    def __init_subclass__(cls) -> None:
+        for member in vars(cls).values():
+            if isinstance(member, type) and issubclass(member, Fact):
+                member.AGGREGATE = cls
+
+    def __init__(self, id: UUID, keeper: OrgCode) -> None:  # noqa: A002 - the library's name.
+        self.id = id
+        self.keeper = keeper
+        self.version = 0
+        self.subject: UUID | None = None
+        self.audience: tuple[OrgCode, ...] = ()
+        self.pending: tuple[Fact, ...] = ()
+
+    def heard_by(self, more: tuple[OrgCode, ...]) -> None:
+        """The audience only grows."""
+        if more != self.audience:
+            self.audience += tuple(org for org in more if org not in self.audience)
+
+    @classmethod
+    def begin(cls, id: UUID, subject: UUID | None = None) -> Self:  # noqa: A002
+        """A new stream, kept by the organization of the current author; the first fact follows."""
+        aggregate = cls(id, current.get().author.org)
+        aggregate.subject = subject
+        return aggregate
+
+    def trigger(  # noqa: PLR0913 - a fact's own fields come as keywords.
+        self,
+        kind: type[Fact],
+        *,
+        on: date | Occurred | None = None,
+        share_with: tuple[OrgCode, ...] = (),
+        corrects: FactId | None = None,
+        may_lie_ahead: bool = False,
+        **body: Any,
+    ) -> None:
+        """Add a fact and apply it; guards come before.
+
+        Raises:
+            InTheFuture: when it is said to have happened after today.
+        """
+        stamp = current.get()
+        occurred = on if isinstance(on, Occurred) else Occurred(on=on or stamp.today)
+        if occurred.on > stamp.today and not may_lie_ahead:
+            raise InTheFuture(on=occurred.on.isoformat(), today=stamp.today.isoformat())
+        audience = self.audience + tuple(
+            org for org in share_with if org not in self.audience and org != self.keeper
+        )
+        meta = Meta(
+            schema_version=kind.VERSION,
+            recorded_at=stamp.now,
+            occurred=occurred,
+            author=stamp.author,
+            keeper=self.keeper,
+            subject=self.subject,
+            audience=audience,
+            source=stamp.source,
+            causation=stamp.causation,
+            correlation=stamp.correlation,
+            policy=stamp.policy,
+            corrects=corrects,
+        )
+        fact = kind(
+            originator_id=self.id, originator_version=self.version + 1, meta=meta, **body
+        )
+        fact.mutate(self)
+        self.pending += (fact,)
+
+    def collect_events(self) -> list[Fact]:
+        """Hand over the new facts; the name is the library's."""
+        pending, self.pending = self.pending, ()
+        return list(pending)
+
+    def private_copy(self) -> Self:
+        """A copy to decide on; states hold only immutable values, so a shallow one is enough."""
+        return copy(self)
+
+
+def caused_by(fact: Fact, stamp: Stamp) -> Stamp:
+    """The stamp of what is done because of a fact."""
+    return replace(stamp, causation=fact.id, correlation=fact.meta.correlation)
+
+
+def precise(on: date, precision: Precision) -> Occurred:
+    """A date known only to the month or year."""
+    return Occurred(on=on, precision=precision)

@@ -1,0 +1,312 @@
+"""台账: the one place where facts are written, looked up, and read again in order."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from threading import Condition, Lock
+from typing import Any, NamedTuple, Protocol, TypeVar
+from uuid import UUID
+
+from eventsourcing.persistence import IntegrityError, StoredEvent, Tracking
+
+from domain import records
+from domain.aggregate import Aggregate, Fact
+from domain.errors import Refusal
+from domain.sealing import DataKey, Keyring
+from domain.values import OrgCode, Value
+
+A = TypeVar("A", bound=Aggregate)
+
+CACHE_MAX = 50_000
+"""Aggregates kept in memory; the oldest unused one makes room."""
+
+BATCH_MAX = 1_000
+"""Entries read at once."""
+
+STREAM_MAX = 10_000
+"""Facts of one stream; one aggregate is one absence, one contact, one person."""
+
+
+class NotFound(Refusal):
+    """没有找到。There is nothing of that id here."""
+
+    kind = "missing"
+    mend = "请核对编号，或等待对方同步。Check the id, or wait for the peer's facts to arrive."
+
+
+class NotOurs(Refusal):
+    """该记录由另一组织保管，本组织不能更改。Another organization keeps this record."""
+
+    kind = "forbidden"
+    mend = "请由保管组织更改。Ask its keeper to record the change."
+
+
+class Overtaken(Refusal):
+    """记录已被他人先行更改。Somebody else changed the record first."""
+
+    mend = "请重新读取后再试。Read it again and retry."
+
+
+class Beside(NamedTuple):
+    """A row written in the same commit: a statement known to the recorder, and its values."""
+
+    statement: str
+    values: tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Write:
+    """What one command puts down, all or nothing; `done` is answered after its commit."""
+
+    records: tuple[StoredEvent, ...]
+    beside: tuple[Beside, ...] = ()
+    tracking: Tracking | None = None
+    done: Future[list[int]] = field(default_factory=Future)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """台账条目: a record at its position in this ledger, with when this ledger took it in."""
+
+    position: int
+    record: StoredEvent
+    entered_at: datetime
+
+    @cached_property
+    def fact(self) -> Fact | None:
+        """The fact; None for a topic from a newer version."""
+        return records.decode(self.record)
+
+
+class Recorder(Protocol):
+    """Keeps records; order of positions equals order of commits."""
+
+    def submit(self, write: Write) -> None:
+        """Queue a write; `write.done` gets its positions, or IntegrityError for a conflict."""
+
+    def stream(self, stream: UUID, after: int, limit: int) -> list[StoredEvent]:
+        """The records of one stream after a version, in order."""
+
+    def since(self, position: int, limit: int) -> list[Entry]:
+        """Entries after a position, in order."""
+
+    def head(self) -> int:
+        """The last position; 0 for an empty ledger."""
+
+
+class Keep(Protocol):
+    """A keyring that can say how its new keys are put down in the commit that first uses them."""
+
+    def beside(self, keys: Sequence[DataKey]) -> tuple[Beside, ...]:
+        """The rows for those of the keys not yet kept."""
+
+    def kept(self, keys: Sequence[DataKey]) -> None:
+        """They are committed."""
+
+
+class KeptKeyring(Keyring, Keep, Protocol):
+    """Both."""
+
+
+class Receipt(Value):
+    """回单: what a command left in the ledger. `version` serves as ETag, `position` as ?after=."""
+
+    id: UUID
+    version: int
+    position: int
+
+
+class Ledger:
+    """Record, look up, open, since, replicate."""
+
+    def __init__(self, org: OrgCode, recorder: Recorder, keyring: KeptKeyring) -> None:
+        self.org = org
+        self.keyring = keyring
+        self._recorder = recorder
+        self._cache: OrderedDict[UUID, Aggregate] = OrderedDict()
+        self._lock = Lock()
+        self._news = Condition()
+        self._head = recorder.head()
+
+    # Reading one.
+
+    def find(self, kind: type[A], id: UUID) -> A | None:  # noqa: A002
+        """An aggregate to read, whoever keeps it; never change it."""
+        with self._lock:
+            known = self._cache.get(id)
+            if known is not None:
+                self._cache.move_to_end(id)
+        aggregate = known or self._load(id)
+        return aggregate if isinstance(aggregate, kind) else None
+
+    def look_up(self, kind: type[A], id: UUID) -> A:  # noqa: A002
+        """As find.
+
+        Raises:
+            NotFound: nothing of that kind and id is here.
+        """
+        found = self.find(kind, id)
+        if found is None:
+            raise NotFound(kind=kind.__name__.lower(), id=id)
+        return found
+
+    def open(self, kind: type[A], id: UUID, version: int | None = None) -> A:  # noqa: A002
+        """An aggregate to change: a private copy.
+
+        Raises:
+            NotFound, NotOurs: another organization is the keeper.
+            Overtaken: it is not at the version the caller has seen.
+        """
+        found = self.look_up(kind, id)
+        if found.keeper != self.org:
+            raise NotOurs(kind=kind.__name__.lower(), id=id, keeper=found.keeper)
+        if version is not None and version != found.version:
+            raise Overtaken(id=id, expected=version, actual=found.version)
+        return found.private_copy()
+
+    def facts(self, id: UUID) -> list[Fact]:  # noqa: A002
+        """The facts of one stream in order; those of unknown topics left out."""
+        read = map(records.decode, self._recorder.stream(id, 0, STREAM_MAX))
+        return [fact for fact in read if fact is not None]
+
+    def stream(self, id: UUID, after: int = 0) -> list[StoredEvent]:  # noqa: A002
+        """The records of one stream as they are stored."""
+        return self._recorder.stream(id, after, STREAM_MAX)
+
+    def _load(self, id: UUID) -> Aggregate | None:  # noqa: A002
+        aggregate: Aggregate | None = None
+        for record in self._recorder.stream(id, 0, STREAM_MAX):
+            fact = records.decode(record)
+            if fact is not None:
+                aggregate = fact.mutate(aggregate)
+            elif aggregate is not None:
+                aggregate.version = record.originator_version
+        if aggregate is not None:
+            self._remember((aggregate,))
+        return aggregate
+
+    def _remember(self, aggregates: Sequence[Aggregate]) -> None:
+        with self._lock:
+            for aggregate in aggregates:
+                known = self._cache.get(aggregate.id)
+                if known is None or known.version < aggregate.version:
+                    self._cache[aggregate.id] = aggregate
+                    self._cache.move_to_end(aggregate.id)
+            while len(self._cache) > CACHE_MAX:
+                self._cache.popitem(last=False)
+
+    # Writing.
+
+    def submit(
+        self,
+        aggregates: Sequence[Aggregate],
+        then: Callable[[Receipt | Exception], None],
+        beside: tuple[Beside, ...] = (),
+    ) -> None:
+        """Write the pending facts of one command; `then` is called after the commit.
+
+        It gets the receipt of the first aggregate, or Overtaken; nothing is half written.
+        """
+        encoded = [
+            records.encode(fact, self.keyring) for a in aggregates for fact in a.collect_events()
+        ]
+        first = aggregates[0]
+        if not encoded:
+            then(Receipt(id=first.id, version=first.version, position=self._head))
+            return
+        keys = tuple(key for each in encoded for key in each.keys)
+        write = Write(
+            tuple(each.record for each in encoded), self.keyring.beside(keys) + beside
+        )
+
+        def settle(done: Future[list[int]]) -> None:
+            fault = done.exception()
+            if isinstance(fault, IntegrityError):
+                self.forget(a.id for a in aggregates)
+                then(Overtaken(id=first.id, version=first.version))
+            elif isinstance(fault, Exception):
+                then(fault)
+            else:
+                self.keyring.kept(keys)
+                self._remember(aggregates)
+                position = done.result()[-1]
+                self._announce(position)
+                then(Receipt(id=first.id, version=first.version, position=position))
+
+        write.done.add_done_callback(settle)
+        self._recorder.submit(write)
+
+    def record(self, *aggregates: Aggregate, beside: tuple[Beside, ...] = ()) -> Receipt:
+        """As submit, waiting for the commit.
+
+        Raises:
+            Overtaken: somebody else was first; nothing is written.
+        """
+        answer: Future[Receipt] = Future()
+
+        def then(outcome: Receipt | Exception) -> None:
+            if isinstance(outcome, Exception):
+                answer.set_exception(outcome)
+            else:
+                answer.set_result(outcome)
+
+        self.submit(aggregates, then, beside)
+        return answer.result()
+
+    def replicate(
+        self,
+        replicated: Sequence[StoredEvent],
+        tracking: Tracking,
+        beside: tuple[Beside, ...] = (),
+    ) -> None:
+        """Take a peer's records in, verbatim, with the lane's bookmark, in one transaction.
+
+        Raises:
+            Overtaken: a record or the bookmark is there already; nothing is written.
+        """
+        write = Write(tuple(replicated), beside, tracking)
+        self._recorder.submit(write)
+        try:
+            positions = write.done.result()
+        except IntegrityError as fault:
+            raise Overtaken(lane=tracking.application_name) from fault
+        self.forget({r.originator_id for r in replicated if isinstance(r.originator_id, UUID)})
+        if positions:
+            self._announce(positions[-1])
+
+    def forget(self, ids: Iterator[UUID] | set[UUID]) -> None:
+        """Read these streams anew next time."""
+        with self._lock:
+            for id_ in ids:
+                self._cache.pop(id_, None)
+
+    # Reading all.
+
+    @property
+    def head(self) -> int:
+        """The last position committed through this ledger."""
+        return self._head
+
+    def since(self, position: int, limit: int = BATCH_MAX) -> list[Entry]:
+        """Entries after a position, oldest first, at most BATCH_MAX."""
+        return self._recorder.since(position, min(limit, BATCH_MAX))
+
+    def wait_beyond(self, position: int, timeout: float) -> bool:
+        """Wait, at most `timeout` seconds, until the head is beyond a position."""
+        with self._news:
+            return self._news.wait_for(lambda: self._head > position, timeout)
+
+    def wake(self) -> None:
+        """Let everybody who waits look around (to stop, say)."""
+        with self._news:
+            self._news.notify_all()
+
+    def _announce(self, position: int) -> None:
+        with self._news:
+            self._head = max(self._head, position)
+            self._news.notify_all()

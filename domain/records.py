@@ -1,0 +1,158 @@
+"""记录: how a fact becomes bytes, once, and is read again; the only place that knows the format."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, NamedTuple, get_args
+from uuid import UUID
+
+from eventsourcing.persistence import StoredEvent
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from domain.aggregate import Fact
+from domain.catalogue import FACTS
+from domain.sealing import DataKey, Keyring, Place, Sealed, Unopenable, seal, unseal
+from domain.upcasts import UPCASTS
+from domain.values import DataClass, OrgCode
+
+STATE_MAX = 64 * 1024
+"""Bytes of one fact's state; a fact is about one person and small."""
+
+_ADDRESS = {"originator_id", "originator_version"}
+
+
+class Unreadable(Exception):  # noqa: N818 - what is the case.
+    """A stored record does not hold what its topic promises."""
+
+
+class Encoded(NamedTuple):
+    """A fact's record, with the keys that sealed it."""
+
+    record: StoredEvent
+    keys: tuple[DataKey, ...]
+
+
+def _classes_of(annotation: Any) -> list[DataClass]:
+    found = [a for a in getattr(annotation, "__metadata__", ()) if isinstance(a, DataClass)]
+    return found or [c for arg in get_args(annotation) for c in _classes_of(arg)]
+
+
+def _personal_fields(kind: type[Fact]) -> tuple[tuple[str, DataClass], ...]:
+    fields = []
+    for name, info in kind.model_fields.items():
+        own = [m for m in info.metadata if isinstance(m, DataClass)]
+        if classes := own or _classes_of(info.annotation):
+            fields.append((name, classes[0]))
+    return tuple(fields)
+
+
+PERSONAL = {topic: _personal_fields(kind) for topic, kind in FACTS.items()}
+"""By topic: the personal fields with their class."""
+
+
+def leaf(record: StoredEvent) -> bytes:
+    """The bytes that are hashed: stream, version, topic and state, each in one possible framing."""
+    topic = record.topic.encode()
+    stream = record.originator_id
+    assert isinstance(stream, UUID)
+    version = record.originator_version.to_bytes(8)
+    return stream.bytes + version + len(topic).to_bytes(2) + topic + record.state
+
+
+def digest(record: StoredEvent) -> str:
+    """The RFC 6962 leaf hash of a record, in hex: equal on every node that holds it."""
+    return hashlib.sha256(b"\x00" + leaf(record)).hexdigest()
+
+
+def place_of(fact: Fact) -> Place:
+    """Where the sealed fields of a fact stand."""
+    meta = fact.meta
+    return Place(
+        meta.keeper, fact.originator_id, fact.originator_version, fact.TOPIC, meta.schema_version
+    )
+
+
+def encode(fact: Fact, keyring: Keyring) -> Encoded:
+    """Seal the personal fields and write the fact down; called once in a fact's life."""
+    keys = []
+    if personal := PERSONAL[fact.TOPIC]:
+        subject, place, sealed = fact.meta.subject, place_of(fact), {}
+        assert subject is not None, "A fact with personal fields is about a person."
+        for name, data_class in personal:
+            plain = getattr(fact, name)
+            if plain is not None:
+                key = keyring.ours(subject, data_class)
+                keys.append(key)
+                sealed[name] = seal(plain, key, name, place)
+        fact = fact.model_copy(update=sealed)
+    state = fact.__pydantic_serializer__.to_json(fact, exclude=_ADDRESS, exclude_none=True)
+    if len(state) > STATE_MAX:
+        raise Unreadable(f"{fact.TOPIC}: {len(state)} bytes, at most {STATE_MAX}")
+    record = StoredEvent(fact.originator_id, fact.originator_version, fact.TOPIC, state)
+    return Encoded(record, tuple(keys))
+
+
+def decode(record: StoredEvent) -> Fact | None:
+    """Read a record; personal fields stay sealed. None for a topic from a newer version.
+
+    Raises:
+        Unreadable: when the state does not fit its topic.
+    """
+    kind = FACTS.get(record.topic)
+    if kind is None:
+        return None
+    state = record.state
+    if kind.VERSION > 1:
+        state = _upcast(record)
+    head = (
+        f'{{"originator_id":"{record.originator_id}",'
+        f'"originator_version":{record.originator_version},'
+    )
+    if not state.startswith(b'{"meta"'):
+        raise Unreadable(f"{record.topic}: the state does not open with its meta")
+    try:
+        return kind.__pydantic_validator__.validate_json(head.encode() + state[1:])  # type: ignore[no-any-return]
+    except ValidationError as fault:
+        raise Unreadable(f"{record.topic}: {fault.errors(include_input=False)}") from fault
+
+
+def _upcast(record: StoredEvent) -> bytes:
+    body: dict[str, Any] = from_json(record.state)
+    version = body["meta"].get("schema_version", 1)
+    newest = FACTS[record.topic].VERSION
+    while version < newest:
+        body = UPCASTS[record.topic, version](body)
+        version += 1
+    return json.dumps(body, ensure_ascii=False).encode()
+
+
+def open_field(fact: Fact, name: str, keyring: Keyring) -> str | None:
+    """A personal field in the clear; None when it is absent, or not granted to this node.
+
+    Raises:
+        Unopenable: when the key is held and the value does not fit it.
+    """
+    value = getattr(fact, name)
+    if not isinstance(value, Sealed):
+        return value  # type: ignore[no-any-return]
+    try:
+        key = keyring.key(value.key_id)
+    except (ValueError, IndexError):
+        raise Unopenable(value[:50]) from None
+    return None if key is None else unseal(value, key, name, place_of(fact))
+
+
+def key_ids(record: StoredEvent) -> list[UUID]:
+    """The ids of the keys that sealed a record's fields."""
+    fact = decode(record)
+    if fact is None:
+        return []
+    values = (getattr(fact, name) for name, _ in PERSONAL[record.topic])
+    return [value.key_id for value in values if isinstance(value, Sealed)]
+
+
+def audience(record: StoredEvent) -> tuple[OrgCode, ...]:
+    """Which organizations must hear of a record, of any topic, known here or not."""
+    return tuple(from_json(record.state)["meta"].get("audience", ()))
