@@ -1,0 +1,1 @@
+"""Real servers and shared beginnings for the tests."""

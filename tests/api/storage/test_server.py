@@ -1,0 +1,243 @@
+"""The embedded server starts, stops, recovers and never outlives its owner."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from api.storage.errors import DatabaseInUse, DatabaseNotStarted
+from api.storage.server import EmbeddedServer
+from tests.support.postgres import Database, running_server
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from api.storage.server import EmbeddedServer
+server = EmbeddedServer(Path(sys.argv[1]), durable=False)
+server.start()
+print(server.pid, server.url, flush=True)
+{then}
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder for one server: pytest's own is closed to nobody, as whom root's server runs."""
+    with tempfile.TemporaryDirectory(prefix="waystation-test-") as made:
+        Path(made).chmod(0o711)
+        yield Path(made) / "postgres"
+
+
+def owner(folder: Path, then: str) -> tuple[subprocess.Popen[str], int, str]:
+    """Start a process that owns a server on the folder, and learn the server's pid and url."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", OWNER.format(then=then), str(folder)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    pid, url = process.stdout.readline().split()
+    return process, int(pid), url
+
+
+def gone(pid: int, within: float = 10.0) -> bool:
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def value(url: str, query: str) -> object:
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute(query).fetchone()
+    return row and row[0]
+
+
+def test_it_keeps_what_was_stored(folder: Path) -> None:
+    with EmbeddedServer(folder) as server, psycopg.connect(server.url) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
+
+    with EmbeddedServer(folder) as server:
+        assert value(server.url, "SELECT number FROM kept") == 7
+
+
+def test_it_is_durable_checks_its_pages_and_knows_unicode(folder: Path) -> None:
+    with EmbeddedServer(folder) as server, psycopg.connect(server.url) as connection:
+        settings = dict(connection.execute("SELECT name, setting FROM pg_settings").fetchall())
+        upper = connection.execute("SELECT upper('é')").fetchone()
+
+    durable = ("fsync", "full_page_writes", "synchronous_commit", "data_checksums")
+    assert {settings[name] for name in durable} == {"on"}
+    assert settings["server_encoding"] == "UTF8"
+    assert upper == ("É",)
+
+
+def test_it_listens_on_a_private_unix_socket_and_nowhere_else(folder: Path) -> None:
+    with EmbeddedServer(folder) as server:
+        sockets = Path(str(value(server.url, "SHOW unix_socket_directories")))
+
+        assert value(server.url, "SHOW listen_addresses") == ""
+        assert sockets.stat().st_mode & 0o777 == 0o700
+    assert not sockets.exists()
+
+
+def test_three_servers_run_side_by_side(folder: Path) -> None:
+    servers = [EmbeddedServer(folder / name, durable=False) for name in ("a", "b", "c")]
+    folder.mkdir(mode=0o711)
+    try:
+        urls = [server.start() for server in servers]
+
+        assert len(set(urls)) == 3
+        assert [value(url, "SELECT 1") for url in urls] == [1, 1, 1]
+        assert len({server.pid for server in servers}) == 3
+    finally:
+        for server in servers:
+            server.stop()
+
+
+def test_starting_twice_and_stopping_twice_change_nothing(folder: Path) -> None:
+    server = EmbeddedServer(folder, durable=False)
+    assert server.start() == server.start()
+
+    server.stop()
+    server.stop()
+
+    assert server.pid is None
+
+
+def test_a_second_owner_is_refused_and_told_the_pid(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.storage.server.GRACE_S", 0.1)
+    with EmbeddedServer(folder, durable=False) as server:
+        with pytest.raises(DatabaseInUse) as refused:
+            EmbeddedServer(folder).start()
+
+        assert refused.value.facts["pid"] == server.pid
+        assert value(server.url, "SELECT 1") == 1
+
+
+def test_it_recovers_after_the_server_was_killed(folder: Path) -> None:
+    server = EmbeddedServer(folder)
+    with psycopg.connect(server.start(), autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    server.stop()
+    assert (server.home / "data" / "postmaster.pid").exists()
+
+    with server:
+        assert value(server.url, "SELECT number FROM kept") == 7
+
+
+def test_a_left_pid_that_is_another_process_by_now_does_not_matter(folder: Path) -> None:
+    with EmbeddedServer(folder, durable=False) as server:
+        pid_file = server.home / "data" / "postmaster.pid"
+        lines = pid_file.read_text().splitlines()
+    lines[0] = str(os.getppid())
+    pid_file.write_text("\n".join(lines))
+
+    with server:
+        assert value(server.url, "SELECT 1") == 1
+
+
+def test_a_killed_owner_takes_its_server_along(folder: Path) -> None:
+    process, pid, url = owner(folder, "time.sleep(60)")
+    with process:
+        process.kill()
+
+    assert gone(pid)
+    with EmbeddedServer(folder, durable=False) as server:
+        assert server.url != url
+
+
+def test_a_new_owner_may_start_the_moment_the_old_one_was_killed(folder: Path) -> None:
+    process, _, _ = owner(folder, "time.sleep(60)")
+    with process:
+        process.kill()
+        with EmbeddedServer(folder, durable=False) as server:
+            assert value(server.url, "SELECT 1") == 1
+
+
+def test_an_owner_that_ends_without_a_word_stops_its_server(folder: Path) -> None:
+    process, pid, _ = owner(folder, "sys.exit(0)")
+    with process:
+        assert process.wait(20) == 0
+
+    assert gone(pid, within=1)
+
+
+def test_an_interrupted_first_start_leaves_no_half_of_a_database(folder: Path) -> None:
+    (folder / "data.new" / "base").mkdir(parents=True)
+
+    with EmbeddedServer(folder, durable=False) as server:
+        assert value(server.url, "SELECT 1") == 1
+
+
+def test_a_folder_of_another_version_is_refused_with_the_log(folder: Path) -> None:
+    with EmbeddedServer(folder, durable=False) as server:
+        version = server.home / "data" / "PG_VERSION"
+    version.write_text("12\n")
+
+    with pytest.raises(DatabaseNotStarted, match="incompatible"):
+        server.start()
+    assert server.pid is None
+
+
+def test_a_very_long_folder_for_temporary_files_is_passed_over(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = folder.parent / ("long" * 20)
+    long.mkdir(mode=0o711)
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+
+    with EmbeddedServer(folder, durable=False) as server:
+        assert value(server.url, "SELECT 1") == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root must give its server another account")
+def test_below_a_folder_that_is_closed_to_nobody_roots_server_lives_elsewhere(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder.parent.chmod(0o700)
+    server = EmbeddedServer(folder, durable=False)
+    with server, psycopg.connect(server.url) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
+    assert "nobody, who cannot enter" in caplog.text
+    assert not server.home.is_relative_to(folder)
+
+    with EmbeddedServer(folder, durable=False) as again:
+        assert value(again.url, "SELECT number FROM kept") == 7
+
+    again.erase()
+    assert not folder.exists()
+    assert not again.home.exists()
+
+
+def test_every_test_gets_an_empty_schema(database: Database) -> None:
+    with database.connect() as connection:
+        connection.execute("CREATE TABLE mine (number int)")
+        row = connection.execute("SELECT current_schema()").fetchone()
+
+    assert row == (database.schema,)
+
+
+def test_a_server_for_tests_leaves_no_folder() -> None:
+    with running_server() as server:
+        home = server.folder.parent
+        assert home.exists()
+
+    assert not home.exists()

@@ -1,0 +1,1 @@
+"""The house: who may import whom, how long a file may be."""
