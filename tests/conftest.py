@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from api.storage.server import EmbeddedServer
+from tests.support.java import lacking
 from tests.support.postgres import Database, empty_schema, running_server
+
+if TYPE_CHECKING:
+    from tests.support.broker import Broker
+
+# Set by `make test`, which is asked for everything: what cannot run there must not look green.
+REQUIRED = os.environ.get("WAYSTATION_REQUIRE_LIVE") == "1"
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +31,53 @@ def database(postgres: EmbeddedServer) -> Iterator[Database]:
     """An empty schema of its own for every test."""
     with empty_schema(postgres.url) as fresh:
         yield fresh
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    """One broker a worker, shared by its tests: name topics apart, and leave it running."""
+    from tests.support.broker import running_broker  # noqa: PLC0415 - few need a Kafka client.
+
+    with running_broker() as running:
+        yield running
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let kafka-python be imported: on Python 3.11 it reads its schemas in a deprecated way."""
+    config.addinivalue_line(
+        "filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning"
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what needs a broker where none can run, saying what is missing."""
+    live = [item for item in items if item.get_closest_marker("live")]
+    reason = lacking() if live else None
+    if reason is not None:
+        for item in live:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def left_out(config: pytest.Config) -> str | None:
+    """One sentence on the live tests that did not run, also when xdist's workers left them out."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    skipped = [] if reporter is None else reporter.stats.get("skipped", [])
+    live = [report for report in skipped if "live" in report.keywords]
+    if not live:
+        return None
+    reason = live[0].longrepr[2].removeprefix("Skipped: ")
+    return f"{len(live)} tests on a real Kafka were left out: {reason}"
+
+
+def pytest_terminal_summary(config: pytest.Config) -> None:
+    """Say it where it is read: below the results."""
+    sentence = left_out(config)
+    if sentence is not None:
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        reporter.write_line(sentence, red=REQUIRED, yellow=not REQUIRED)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run that was asked for everything."""
+    if REQUIRED and session.exitstatus == pytest.ExitCode.OK and left_out(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
