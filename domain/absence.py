@@ -158,17 +158,14 @@ class Absence(Aggregate):
     def stayed_at(self, host: OrgCode, day: date) -> bool:
         """Whether a host had the care on a day, both ends included."""
         return any(
-            s.host == host and s.since <= day and (s.to is None or day <= s.to)
-            for s in self.stays
+            s.host == host and s.since <= day and (s.to is None or day <= s.to) for s in self.stays
         )
 
     def settle(self, offer: Offer) -> None:
         """Put an offer's state."""
         self.offers = {**self.offers, offer.number: offer}
 
-    def close_offer(
-        self, number: int, state: OfferState, acceptance: Digest | None = None
-    ) -> None:
+    def close_offer(self, number: int, state: OfferState, acceptance: Digest | None = None) -> None:
         """An offer is over."""
         self.settle(self.offers[number]._replace(state=state, acceptance=acceptance))
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, ClassVar, Self
-from uuid import UUID
+from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict
 
 from domain.errors import Invalid
-from domain.values import Author, FactId, Occurred, OrgCode, Precision, Source
+from domain.values import Author, FactId, Occurred, OrgCode, Source
 
 CIVIL_ZONE = ZoneInfo("Asia/Shanghai")
 
@@ -26,14 +26,23 @@ class InTheFuture(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What every fact of one command shares: who, when, from where, because of what."""
+    """What every fact of one command shares: who, when, from where, because of what.
+
+    `command` names this command alone, `correlation` the whole chain it belongs to (one import,
+    one request and what followed from it).
+    """
 
     author: Author
     now: datetime
     correlation: UUID
+    command: UUID
     source: Source = Source()
     causation: FactId | None = None
     policy: int | None = None
+
+    def new_id(self, kind: str) -> UUID:
+        """The id of a stream this command opens: the same command again collides, never doubles."""
+        return uuid5(self.command, kind)
 
     @property
     def today(self) -> date:
@@ -132,6 +141,7 @@ class Aggregate:
     def trigger(  # noqa: PLR0913 - a fact's own fields come as keywords.
         self,
         kind: type[Fact],
+        /,
         *,
         on: date | Occurred | None = None,
         share_with: tuple[OrgCode, ...] = (),
@@ -165,9 +175,7 @@ class Aggregate:
             policy=stamp.policy,
             corrects=corrects,
         )
-        fact = kind(
-            originator_id=self.id, originator_version=self.version + 1, meta=meta, **body
-        )
+        fact = kind(originator_id=self.id, originator_version=self.version + 1, meta=meta, **body)
         fact.mutate(self)
         self.pending += (fact,)
 
@@ -179,13 +187,3 @@ class Aggregate:
     def private_copy(self) -> Self:
         """A copy to decide on; states hold only immutable values, so a shallow one is enough."""
         return copy(self)
-
-
-def caused_by(fact: Fact, stamp: Stamp) -> Stamp:
-    """The stamp of what is done because of a fact."""
-    return replace(stamp, causation=fact.id, correlation=fact.meta.correlation)
-
-
-def precise(on: date, precision: Precision) -> Occurred:
-    """A date known only to the month or year."""
-    return Occurred(on=on, precision=precision)

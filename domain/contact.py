@@ -109,9 +109,7 @@ class Contact(Aggregate):
 
     def withdraw(self, reason: str) -> None:
         self._must_stand()
-        self.trigger(
-            self.Withdrawn, corrects=FactId(stream=self.id, version=1), reason=reason
-        )
+        self.trigger(self.Withdrawn, corrects=FactId(stream=self.id, version=1), reason=reason)
 
     def _must_stand(self) -> None:
         if self.withdrawn:

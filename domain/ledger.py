@@ -220,9 +220,7 @@ class Ledger:
             then(Receipt(id=first.id, version=first.version, position=self._head))
             return
         keys = tuple(key for each in encoded for key in each.keys)
-        write = Write(
-            tuple(each.record for each in encoded), self.keyring.beside(keys) + beside
-        )
+        write = Write(tuple(each.record for each in encoded), self.keyring.beside(keys) + beside)
 
         def settle(done: Future[list[int]]) -> None:
             fault = done.exception()

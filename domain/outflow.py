@@ -22,6 +22,7 @@ from domain.aggregate import current as stamp
 from domain.sealing import Identity
 from domain.values import OrgCode, Text
 
+
 class Outflow(Absence):
     """One absence, from departure to return; kept by the origin."""
 
@@ -238,9 +239,7 @@ class Outflow(Absence):
         """The member is back and checked."""
         self.must_be_registered()
         self.must_follow_departure(returned_on)
-        self.trigger(
-            self.Returned, on=returned_on, returned_on=returned_on, conduct=conduct
-        )
+        self.trigger(self.Returned, on=returned_on, returned_on=returned_on, conduct=conduct)
 
     def close(self, how: str, closed_on: date) -> None:
         """A transfer, death or the end of membership ends the absence."""

@@ -86,9 +86,7 @@ class Policy(Aggregate):
                 effective_from=effective_from.isoformat(),
                 newest=self.editions[-1].effective_from.isoformat(),
             )
-        self.trigger(
-            self.Adopted, share_with=peers, effective_from=effective_from, terms=terms
-        )
+        self.trigger(self.Adopted, share_with=peers, effective_from=effective_from, terms=terms)
 
     def share(self, peer: OrgCode) -> None:
         """Tell a new peer."""

@@ -1,0 +1,61 @@
+"""数据库: a node's connections to its PostgreSQL schema, pooled for reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import ConnectionPool
+
+POOL_MAX = 8
+"""Connections for reading; two cores are soon busy."""
+
+STATEMENT_TIMEOUT_MS = 30_000
+
+
+class Database:
+    """One schema in one PostgreSQL server; the schema is created if it is not there."""
+
+    def __init__(self, conninfo: str, schema: str) -> None:
+        self.schema = schema
+        options = f"-c search_path={schema} -c statement_timeout={STATEMENT_TIMEOUT_MS}"
+        self.conninfo = make_conninfo(conninfo, options=options)
+        with psycopg.connect(conninfo, autocommit=True) as conn:
+            conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+        self._pool = ConnectionPool(
+            self.conninfo,
+            min_size=1,
+            max_size=POOL_MAX,
+            kwargs={"autocommit": True},
+            open=True,
+        )
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """A connection of one's own, in autocommit."""
+        return psycopg.connect(self.conninfo, autocommit=True)
+
+    @contextmanager
+    def connection(self) -> Iterator[psycopg.Connection[Any]]:
+        """A pooled connection, in autocommit; `with conn.transaction()` for more."""
+        with self._pool.connection() as conn:
+            yield conn
+
+    def parameters(self) -> dict[str, Any]:
+        """What the library's datastore wants to know."""
+        known = conninfo_to_dict(self.conninfo)
+        return {
+            "dbname": known.get("dbname", "postgres"),
+            "host": known.get("host", ""),
+            "port": known.get("port", "5432"),
+            "user": known.get("user", "postgres"),
+            "password": known.get("password", ""),
+            "schema": self.schema,
+        }
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self._pool.close()

@@ -1,0 +1,83 @@
+"""本组织: decisions about an organization's own affairs: itself, peers, units, stations, policy."""
+
+from __future__ import annotations
+
+from domain.aggregate import current as stamp
+from domain.commands import (
+    AdoptPolicy,
+    CloseUnit,
+    EnrolPeer,
+    EstablishStation,
+    FoundOrganization,
+    OpenUnit,
+    RenameUnit,
+)
+from domain.decisions.table import Decision, decide
+from domain.ledger import Ledger
+from domain.organization import Organization
+from domain.policy import Policy
+from domain.station import Station
+from domain.unit import Unit
+from domain.values import OrgCode
+
+
+def us(ledger: Ledger) -> Organization:
+    """This node's organization."""
+    return ledger.look_up(Organization, Organization.id_of(ledger.org))
+
+
+def peers(ledger: Ledger) -> tuple[OrgCode, ...]:
+    """The codes of the enrolled peers."""
+    return tuple(us(ledger).peers)
+
+
+def policy_of(ledger: Ledger, org: OrgCode) -> Policy:
+    """An organization's policy, or an empty one."""
+    return ledger.find(Policy, Policy.id_of(org)) or Policy(Policy.id_of(org), org)
+
+
+@decide.register
+def _(command: FoundOrganization, ledger: Ledger) -> Decision:  # noqa: ARG001
+    return (Organization.found(**dict(command)),)
+
+
+@decide.register
+def _(command: EnrolPeer, ledger: Ledger) -> Decision:
+    organization = ledger.open(Organization, Organization.id_of(ledger.org))
+    organization.enrol(command.peer)
+    policy = policy_of(ledger, ledger.org).private_copy()
+    if policy.version:
+        policy.share(command.peer.code)
+    return organization, policy
+
+
+@decide.register
+def _(command: AdoptPolicy, ledger: Ledger) -> Decision:
+    policy = policy_of(ledger, ledger.org).private_copy()
+    policy.adopt(command.terms, command.effective_from, peers(ledger))
+    return (policy,)
+
+
+@decide.register
+def _(command: EstablishStation, ledger: Ledger) -> Decision:
+    return (Station.establish(**dict(command), peers=peers(ledger)),)
+
+
+@decide.register
+def _(command: OpenUnit, ledger: Ledger) -> Decision:
+    parent = ledger.look_up(Unit, command.parent) if command.parent else None
+    return (Unit.open(stamp.get().new_id("unit"), command.name, command.kind, parent),)
+
+
+@decide.register
+def _(command: RenameUnit, ledger: Ledger) -> Decision:
+    unit = ledger.open(Unit, command.unit)
+    unit.rename(command.name)
+    return (unit,)
+
+
+@decide.register
+def _(command: CloseUnit, ledger: Ledger) -> Decision:
+    unit = ledger.open(Unit, command.unit)
+    unit.close(command.reason)
+    return (unit,)

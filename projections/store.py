@@ -1,0 +1,180 @@
+"""读模型的库: rows and bookmark in one transaction, rebuilt beside the live ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, LiteralString, cast
+
+from psycopg.rows import dict_row
+
+from domain.ledger import Ledger
+from projections.projection import Projection, Row, Rows, Table
+
+BATCH_MAX = 1_000
+"""Entries applied in one transaction."""
+
+NEXT = "__next"
+"""The suffix of tables and bookmark while a read model is rebuilt beside the live one."""
+
+
+class Projector:
+    """Keeps read models in step with the ledger; each has its bookmark and fails alone."""
+
+    def __init__(self, database: Any, ledger: Ledger, projections: Sequence[Projection]) -> None:
+        self._database, self._ledger = database, ledger
+        self.projections = {p.name: p for p in projections}
+        self.stopped: dict[str, str] = {}
+        with database.connection() as conn:
+            conn.execute(
+                "CREATE TABLE IF NOT EXISTS read_model (name text PRIMARY KEY, position bigint)"
+            )
+            for projection in projections:
+                self._create(conn, projection, "")
+
+    def position(self, name: str) -> int:
+        """The ledger position a read model has reached."""
+        with self._database.connection() as conn:
+            row = conn.execute(
+                "SELECT position FROM read_model WHERE name = %s", (name,)
+            ).fetchone()
+        return int(row[0]) if row else 0
+
+    def catch_up(self) -> int:
+        """Apply the next batch to every read model; how many entries were applied at most.
+
+        A read model that fails stops with its bookmark unmoved and says why in `stopped`; the
+        others go on. It is tried again at the next call.
+        """
+        most = 0
+        for name in self.projections:
+            try:
+                most = max(most, self.advance(name))
+                self.stopped.pop(name, None)
+            except Exception as fault:  # noqa: BLE001 - whatever it is, it stops this one alone.
+                self.stopped[name] = f"{type(fault).__name__}: {fault}"
+        return most
+
+    def advance(self, name: str, suffix: str = "") -> int:
+        """Apply one batch to one read model; how many entries it passed."""
+        projection = self.projections[name]
+        with self._database.connection() as conn, conn.transaction():
+            # The row lock makes two projectors of one node take turns.
+            row = conn.execute(
+                "SELECT position FROM read_model WHERE name = %s FOR UPDATE", (name + suffix,)
+            ).fetchone()
+            position = int(row[0])
+            entries = self._ledger.since(position, BATCH_MAX)
+            if not entries:
+                return 0
+            wanted = [e for e in entries if projection.wants(e.record.topic)]
+            if wanted:
+                keys = projection.keys(wanted)
+                rows = {
+                    t.name: self._load(conn, t, keys[t.name], suffix) for t in projection.tables
+                }
+                projection.apply(wanted, rows)
+                for changed in rows.values():
+                    self._write(conn, changed, suffix)
+            conn.execute(
+                "UPDATE read_model SET position = %s WHERE name = %s",
+                (entries[-1].position, name + suffix),
+            )
+        return len(entries)
+
+    def rebuild(self, name: str) -> bool:
+        """Build a read model anew beside the live one; it takes over when caught up.
+
+        Returns:
+            Whether the new rows equal the old ones: if not, the rules have changed since.
+        """
+        projection = self.projections[name]
+        with self._database.connection() as conn, conn.transaction():
+            self._drop(conn, projection, NEXT)
+            self._create(conn, projection, NEXT)
+        while self.advance(name, NEXT):
+            pass
+        with self._database.connection() as conn, conn.transaction():
+            conn.execute("SELECT 1 FROM read_model WHERE name = %s FOR UPDATE", (name,))
+            while self.advance_within(conn, projection):
+                pass
+            same = all(self._equal(conn, table) for table in projection.tables)
+            self._take_over(conn, projection)
+        return same
+
+    def advance_within(self, conn: Any, projection: Projection) -> int:
+        """The last few entries before the take-over: both models stand at the same position."""
+        new, live = (
+            conn.execute("SELECT position FROM read_model WHERE name = %s", (n,)).fetchone()[0]
+            for n in (projection.name + NEXT, projection.name)
+        )
+        if new >= live:
+            return 0
+        return self.advance(projection.name, NEXT)
+
+    # Tables.
+
+    def _create(self, conn: Any, projection: Projection, suffix: str) -> None:
+        for table in projection.tables:
+            columns = ", ".join(f"{n} {kind}" for n, kind in table.columns.items())
+            name = table.name + suffix
+            conn.execute(
+                f"CREATE TABLE IF NOT EXISTS {name} ({columns}, PRIMARY KEY ({table.key}))"
+            )
+            for number, index in enumerate(table.indexes):
+                conn.execute(f"CREATE INDEX IF NOT EXISTS {name}_{number} ON {name} ({index})")
+        conn.execute(
+            "INSERT INTO read_model VALUES (%s, 0) ON CONFLICT DO NOTHING",
+            (projection.name + suffix,),
+        )
+
+    def _drop(self, conn: Any, projection: Projection, suffix: str) -> None:
+        for table in projection.tables:
+            conn.execute(f"DROP TABLE IF EXISTS {table.name}{suffix}")
+        conn.execute("DELETE FROM read_model WHERE name = %s", (projection.name + suffix,))
+
+    def _take_over(self, conn: Any, projection: Projection) -> None:
+        position = conn.execute(
+            "SELECT position FROM read_model WHERE name = %s", (projection.name + NEXT,)
+        ).fetchone()[0]
+        self._drop(conn, projection, "")
+        for table in projection.tables:
+            name = table.name
+            conn.execute(f"ALTER TABLE {name}{NEXT} RENAME TO {name}")
+            conn.execute(f"ALTER INDEX {name}{NEXT}_pkey RENAME TO {name}_pkey")
+            for number in range(len(table.indexes)):
+                conn.execute(f"ALTER INDEX {name}{NEXT}_{number} RENAME TO {name}_{number}")
+        conn.execute("DELETE FROM read_model WHERE name = %s", (projection.name + NEXT,))
+        conn.execute("INSERT INTO read_model VALUES (%s, %s)", (projection.name, position))
+
+    def _equal(self, conn: Any, table: Table) -> bool:
+        old, new = table.name, table.name + NEXT
+        found = conn.execute(
+            f"SELECT NOT EXISTS (SELECT * FROM {old} EXCEPT SELECT * FROM {new})"  # noqa: S608
+            f" AND NOT EXISTS (SELECT * FROM {new} EXCEPT SELECT * FROM {old})"
+        ).fetchone()
+        return bool(found[0])
+
+    # Rows.
+
+    def _load(self, conn: Any, table: Table, keys: list[Any], suffix: str) -> Rows:
+        query = f"SELECT * FROM {table.name}{suffix} WHERE {table.key} = ANY(%s)"  # noqa: S608
+        with conn.cursor(row_factory=dict_row, binary=True) as cursor:
+            loaded: list[Row] = cursor.execute(
+                cast("LiteralString", query), (keys,), prepare=True
+            ).fetchall()
+        return Rows(table, loaded)
+
+    def _write(self, conn: Any, rows: Rows, suffix: str) -> None:
+        if not rows.changed:
+            return
+        table, changed = rows.table, list(rows.changed.values())
+        names = list(table.columns)
+        arrays = [[row[name] for row in changed] for name in names]
+        casts = ", ".join(f"%b::{table.columns[name]}[]" for name in names)
+        updates = ", ".join(f"{n} = excluded.{n}" for n in names if n != table.key)
+        query = (
+            f"INSERT INTO {table.name}{suffix} ({', '.join(names)})"  # noqa: S608
+            f" SELECT * FROM unnest({casts})"
+            f" ON CONFLICT ({table.key}) DO UPDATE SET {updates}"
+        )
+        conn.execute(query, arrays, prepare=True)
