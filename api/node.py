@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from eventsourcing.persistence import Tracking
 
@@ -91,7 +91,7 @@ class Node:
         self.ledger.wake()
         self._exit.close()
 
-    def __enter__(self) -> Node:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -122,7 +122,7 @@ class Node:
     # What it does by itself, step by step, so that a crash between any two is harmless.
 
     def answer_arrivals(self) -> int:
-        """Answer what the ledger has taken in since the bookmark; how many entries were looked at."""
+        """Answer what the ledger took in since the bookmark; how many entries were looked at."""
         bookmark = self.recorder.max_tracking_id(CUSTODIAN) or 0
         entries = self.ledger.since(bookmark, BATCH_MAX)
         for entry in entries:
@@ -153,7 +153,7 @@ class Node:
         return len(due)
 
     def settle(self) -> None:
-        """Do everything there is to do by itself, until nothing is left (tests, one-shot commands)."""
+        """Do all there is to do by itself, until nothing is left (tests, one-shot commands)."""
         while self.answer_arrivals() or self.relay.number() or self.projector.catch_up():
             pass
 

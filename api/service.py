@@ -79,7 +79,7 @@ class Service:
                 "DELETE FROM idempotency WHERE at < %s", (clock() - timedelta(days=REPLAY_DAYS),)
             )
 
-    def execute(self, command: Command, who: Who = Who(), version: int | None = None) -> Receipt:  # noqa: B008 - frozen.
+    def execute(self, command: Command, who: Who = Who(), version: int | None = None) -> Receipt:
         """Decide and record a command.
 
         Raises:

@@ -1,4 +1,4 @@
-"""聚合: decides what may happen; it is written only by its keeper, the organization that opened it."""
+"""聚合: decides what may happen; written only by its keeper, the organization that opened it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from domain.errors import Invalid
 from domain.values import Author, FactId, Occurred, OrgCode, Source
 
 CIVIL_ZONE = ZoneInfo("Asia/Shanghai")
+
+DEFAULT_SOURCE = Source()
 
 
 class InTheFuture(Invalid):
@@ -36,7 +38,7 @@ class Stamp:
     now: datetime
     correlation: UUID
     command: UUID
-    source: Source = Source()
+    source: Source = DEFAULT_SOURCE
     causation: FactId | None = None
     policy: int | None = None
 
@@ -138,7 +140,7 @@ class Aggregate:
         aggregate.subject = subject
         return aggregate
 
-    def trigger(  # noqa: PLR0913 - a fact's own fields come as keywords.
+    def trigger(
         self,
         kind: type[Fact],
         /,

@@ -55,7 +55,7 @@ class Attendance(Aggregate):
     def id_of(activity: UUID, outflow: UUID) -> UUID:
         return uuid5(activity, f"attendance:{outflow}")
 
-    def put(  # noqa: PLR0913
+    def put(
         self,
         mark: Mark,
         *,

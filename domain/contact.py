@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 from domain.aggregate import Aggregate, Fact
@@ -68,7 +68,7 @@ class Contact(Aggregate):
         self.withdrawn = False
 
     @classmethod
-    def make(  # noqa: PLR0913 - whose, when, and for whom; the rest is what was said.
+    def make(
         cls,
         id: UUID,  # noqa: A002
         *,
@@ -76,7 +76,7 @@ class Contact(Aggregate):
         on: date,
         share_with: tuple[OrgCode, ...],
         next_on: date | None,
-        **said: object,
+        **said: Any,
     ) -> Contact:
         if next_on is not None and next_on <= on:
             raise NextBeforeContact(on=on.isoformat(), next_on=next_on.isoformat())
@@ -92,13 +92,13 @@ class Contact(Aggregate):
         member: UUID,
         on: date,
         share_with: tuple[OrgCode, ...],
-        **said: object,
+        **said: Any,
     ) -> Contact:
         contact = cls.begin(id, subject=member)
         contact.trigger(cls.Visited, on=on, share_with=share_with, **said)
         return contact
 
-    def correct(self, reason: str, **said: object) -> None:
+    def correct(self, reason: str, **said: Any) -> None:
         self._must_stand()
         self.trigger(
             self.Corrected,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from uuid import UUID, uuid5
 
 from domain.aggregate import Aggregate, Fact
@@ -144,10 +144,10 @@ class Inflow(Aggregate):
             raise AlreadyReported(inflow=self.id)
         self.trigger(self.Reported, on=on, share_with=(origin,), outflow=outflow, via=via)
 
-    def find(self, origin: OrgCode, on: date | None, **seen: object) -> None:
+    def find(self, origin: OrgCode, on: date | None, **seen: Any) -> None:
         self.trigger(self.Found, on=on, share_with=(origin,), origin=origin, **seen)
 
-    def accept(self, outflow: UUID, origin: OrgCode, offer: int, **place: object) -> None:
+    def accept(self, outflow: UUID, origin: OrgCode, offer: int, **place: Any) -> None:
         """Say yes to an offer."""
         self._must_be_unanswered(offer)
         on = place["accepted_on"]

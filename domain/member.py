@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from uuid import UUID
 
 from domain.aggregate import Aggregate, Fact
@@ -137,7 +137,7 @@ class Member(Aggregate):
         self.ended = False
 
     @classmethod
-    def register(cls, id: UUID, *, born: date, on: date | None = None, **details: object) -> Member:  # noqa: A002
+    def register(cls, id: UUID, *, born: date, on: date | None = None, **details: Any) -> Member:  # noqa: A002
         """Open a person's file; the id is the person's pseudonym, so twice is refused."""
         joined, full = details["joined_on"], details["full_on"]
         assert isinstance(joined, date)

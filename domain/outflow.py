@@ -1,9 +1,9 @@
-"""流出: one absence of one member, and on this one stream every change of who has the daily care."""
+"""流出: one absence of one member; every change of who has the daily care is on this stream."""
 
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from uuid import UUID
 
 from domain.absence import (
@@ -204,7 +204,7 @@ class Outflow(Absence):
     # Decisions: those of the offer stand in custody.py, which this stream is written by.
 
     @classmethod
-    def report(cls, id: UUID, member: UUID, **said: object) -> Outflow:  # noqa: A002
+    def report(cls, id: UUID, member: UUID, **said: Any) -> Outflow:  # noqa: A002
         """Take note of an intended departure; it becomes an absence when registered."""
         outflow = cls.begin(id, subject=member)
         outflow.trigger(cls.Reported, member=member, **said)
@@ -216,7 +216,7 @@ class Outflow(Absence):
             raise AlreadyRegistered(outflow=self.id)
         self.trigger(self.CorrectionAsked, reason=reason)
 
-    def register(self, *, member: UUID, left_on: date, **details: object) -> None:
+    def register(self, *, member: UUID, left_on: date, **details: Any) -> None:
         """Register the departure; a report may have come before."""
         if self.version and self.state is not State.REPORTED:
             raise AlreadyRegistered(outflow=self.id)

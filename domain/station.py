@@ -53,11 +53,11 @@ class Station(Aggregate):
         city: str,
         approval: str,
         host_office: str | None,
+        *,
         peers: tuple[OrgCode, ...],
     ) -> Station:
         """Set up a station; the approval's number is required at county level or above."""
-        author_keyed = uuid5(NAMESPACE_URL, f"station:{code}")
-        station = cls.begin(author_keyed)
+        station = cls.begin(uuid5(NAMESPACE_URL, f"station:{code}"))
         station.trigger(
             cls.Established,
             share_with=peers,

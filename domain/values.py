@@ -33,7 +33,7 @@ OrgCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,39}$")]
 
 def _plain(text: str) -> str:
     """Refuse what is not text: control characters, lone surrogates, a formula in disguise."""
-    if any(ord(c) < 32 and c not in "\n\t" for c in text) or re.search("[\ud800-\udfff]", text):
+    if any(c < " " and c not in "\n\t" for c in text) or re.search("[\ud800-\udfff]", text):
         raise ValueError("含有控制字符。It holds control characters.")
     return text.strip()
 

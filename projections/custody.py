@@ -65,7 +65,7 @@ CLAIMS = """
 
 
 class Turn(NamedTuple):
-    """Whose turn it is; `until` is the clock, `otherwise` what happens by itself when it runs out."""
+    """Whose turn it is; `until` is the clock, `otherwise` what happens when it runs out."""
 
     whose: str
     since: datetime | None
@@ -74,7 +74,7 @@ class Turn(NamedTuple):
     otherwise: str
 
 
-def turn(row: Row, register_days: int, report_in_days: int) -> Turn | None:  # noqa: PLR0911
+def turn(row: Row, register_days: int, report_in_days: int) -> Turn | None:
     """Whose turn an absence waits for; None when nobody has anything to do."""
     origin, since = row["origin"], row["since"]
     if row["offer_state"] == "open":
@@ -101,6 +101,13 @@ def _offer_turn(row: Row) -> Turn:
     return Turn(row["offered_to"], row["since"], row["until"], action, lapses)
 
 
+_OVER: dict[type[Fact], str] = {
+    Outflow.Returned: "已返回",
+    Outflow.Closed: "已结束",
+    Outflow.Voided: "作废",
+}
+
+
 class Custody(Projection):
     """The outflow's own order decides; the host's answers are shown beside it."""
 
@@ -119,7 +126,7 @@ class Custody(Projection):
             case _:
                 self._arrival(fact, rows[ARRIVAL.name])
 
-    def _flow(self, fact: Fact, rows: Rows) -> None:
+    def _flow(self, fact: Fact, rows: Rows) -> None:  # noqa: C901 - one case a fact.
         key, at = fact.originator_id, fact.meta.recorded_at
         origin = fact.meta.keeper
         match fact:
@@ -160,14 +167,14 @@ class Custody(Projection):
             case Outflow.Relocated():
                 rows.put(key, state="待报到", carer=origin, care_since=fact.moved_on, since=at)
             case Outflow.Returned() | Outflow.Closed() | Outflow.Voided():
-                state = {Outflow.Returned: "已返回", Outflow.Closed: "已结束"}.get(
-                    type(fact), "作废"
+                answered = (rows.get(key) or {}).get("offer_state")
+                rows.put(
+                    key,
+                    state=_OVER[type(fact)],
+                    carer=origin,
+                    offer_state="ended" if answered == "open" else answered,
+                    since=at,
                 )
-                row = rows.get(key) or {}
-                offer_state = (
-                    "ended" if row.get("offer_state") == "open" else row.get("offer_state")
-                )
-                rows.put(key, state=state, carer=origin, offer_state=offer_state, since=at)
 
     def _arrival(self, fact: Fact, rows: Rows) -> None:
         key, at, host = fact.originator_id, fact.meta.recorded_at, fact.meta.keeper

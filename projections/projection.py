@@ -72,7 +72,7 @@ class Projection:
         return topic.startswith(self.topics)
 
     def keys(self, entries: Sequence[Entry]) -> dict[str, list[UUID]]:
-        """By table, the keys of the rows that these entries will touch: by default their streams."""
+        """By table, the keys of the rows these entries will touch: by default their streams."""
         streams = list({e.record.originator_id for e in entries})
         return {table.name: streams for table in self.tables}  # type: ignore[misc]
 

@@ -71,7 +71,7 @@ ARRIVAL = Table(
     ("outflow",),
 )
 
-_OVER = {
+_OVER: dict[type[Fact], tuple[str, str | None]] = {
     Outflow.Returned: ("已返回", "returned_on"),
     Outflow.Closed: ("已结束", "closed_on"),
     Outflow.Voided: ("作废", None),

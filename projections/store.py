@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, LiteralString, cast
+from typing import Any
 
 from psycopg.rows import dict_row
 
@@ -159,9 +159,7 @@ class Projector:
     def _load(self, conn: Any, table: Table, keys: list[Any], suffix: str) -> Rows:
         query = f"SELECT * FROM {table.name}{suffix} WHERE {table.key} = ANY(%s)"  # noqa: S608
         with conn.cursor(row_factory=dict_row, binary=True) as cursor:
-            loaded: list[Row] = cursor.execute(
-                cast("LiteralString", query), (keys,), prepare=True
-            ).fetchall()
+            loaded: list[Row] = cursor.execute(query, (keys,), prepare=True).fetchall()
         return Rows(table, loaded)
 
     def _write(self, conn: Any, rows: Rows, suffix: str) -> None:

@@ -3,8 +3,8 @@
 The ledger is the outbox. The **relay** reads it from a bookmark and numbers, for each peer, the
 facts that concern it: a fact names its audience, an audience only grows, and whoever joins the
 audience of a stream receives that stream from its first fact. The numbers of one direction, a
-**lane** (通道), have no gaps; with each goes a running root, SHA-256 over the root before it and the
-fact's leaf hash. Numbers, roots and the relay's bookmark are put down in one transaction, so a
+**lane** (通道), have no gaps; with each goes a running root, SHA-256 over the root before it and
+the fact's leaf hash. Numbers, roots and the relay's bookmark are put down in one transaction, so a
 crash repeats nothing and forgets nothing.
 
 What travels is a **batch** (批): consecutive entries of a lane as the bytes they were recorded in,

@@ -7,7 +7,7 @@ import binascii
 import json
 from collections.abc import Callable
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent, Tracking
@@ -50,16 +50,17 @@ class Outcome(NamedTuple):
     fault: LaneFault | None = None
 
 
-class GrantKeyring(KeptKeyring):
+class GrantKeyring(KeptKeyring, Protocol):
     """A keyring that can also say how a granted key is kept."""
 
-    def row(self, key: DataKey, minted_by: OrgCode) -> Beside: ...
+    def row(self, key: DataKey, minted_by: OrgCode) -> Beside:
+        """The row, wrapped."""
 
 
 class Inbox:
     """One for a node; its state is in the store, so accepting again is harmless."""
 
-    def __init__(  # noqa: PLR0913 - the parts of a node, once.
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of a node, once.
         self,
         ledger: Ledger,
         store: LaneStore,
@@ -72,7 +73,7 @@ class Inbox:
         self._relay, self._keyring, self._clock = relay, keyring, clock
 
     def accept(self, wire: bytes) -> Outcome:
-        """Check and record one batch; the answer is a receipt, or a want where numbers are missing."""
+        """Check and record one batch; the answer is a receipt, or a want for missing numbers."""
         sender = _UNKNOWN_SENDER
         try:
             if len(wire) > BATCH_BYTES * 2:

@@ -76,7 +76,7 @@ class NodeKeys:
 
     @classmethod
     def load(cls, folder: Path) -> NodeKeys:
-        """Read the keys from a folder; made there at the first start, readable by the owner alone."""
+        """The keys of a folder; made at the first start, readable by the owner alone."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         seeds = []
         for name in _NAMES:

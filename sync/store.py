@@ -1,4 +1,4 @@
-"""通道簿: the tables in which lanes keep their numbers, roots, receipts and quarantined evidence."""
+"""通道簿: the tables in which lanes keep their numbers, roots, receipts and evidence."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ TABLES = """
     );
     CREATE INDEX IF NOT EXISTS lane_grant_number ON lane_grant (peer, number);
     CREATE TABLE IF NOT EXISTS lane_receipt (
-        peer text PRIMARY KEY, number bigint NOT NULL, root text NOT NULL, at timestamptz NOT NULL,
-        wire bytea NOT NULL
+        peer text PRIMARY KEY, number bigint NOT NULL, root text NOT NULL,
+        at timestamptz NOT NULL, wire bytea NOT NULL
     );
     CREATE TABLE IF NOT EXISTS relay (one boolean PRIMARY KEY CHECK (one), position bigint);
     CREATE TABLE IF NOT EXISTS lane_in (
@@ -35,7 +35,8 @@ TABLES = """
         head bigint NOT NULL
     );
     CREATE TABLE IF NOT EXISTS quarantine (
-        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, peer text NOT NULL, at timestamptz NOT NULL,
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, peer text NOT NULL,
+        at timestamptz NOT NULL,
         reason text NOT NULL, evidence jsonb NOT NULL, number bigint, stream uuid, version bigint,
         topic text, state bytea, wire bytea NOT NULL,
         resolved_at timestamptz
@@ -54,7 +55,8 @@ BESIDE = {
         SET number = excluded.number, root = excluded.root, at = excluded.at, head = excluded.head
     """,
     "quarantine": """
-        INSERT INTO quarantine (peer, at, reason, evidence, number, stream, version, topic, state, wire)
+        INSERT INTO quarantine
+            (peer, at, reason, evidence, number, stream, version, topic, state, wire)
         VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
     """,
     "quarantine_resolved": "UPDATE quarantine SET resolved_at = %s WHERE id = %s",
@@ -70,7 +72,7 @@ class Outgoing(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """Where a lane stands: number and root; for the incoming one, the sender's head as last heard."""
+    """Where a lane stands: number and root; for an incoming one, the head as last heard."""
 
     number: int
     root: str

@@ -75,9 +75,9 @@ class GroupRecorder(PostgresProcessRecorder):
     """The library's recorder, its table and its reading; writes go through one thread.
 
     One session holds an advisory lock as its lease, so only one transaction is ever open: order of
-    positions equals order of commits without the library's table lock. A lost connection loses the
-    lease, and whoever waits is refused (fails closed). No timer: a batch is what has queued up while
-    the commit before it was under way.
+    positions equals order of commits without the library's table lock. A lost connection loses
+    the lease, and whoever waits is refused (fails closed). No timer: a batch is what has queued up
+    while the commit before it was under way.
     """
 
     def __init__(self, database: Database, beside: Mapping[str, str] | None = None) -> None:
