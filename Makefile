@@ -1,0 +1,92 @@
+# Waystation 驿站. On a machine with Python 3.11 or newer, `make demo` is all there is to do.
+#
+#   make demo [ONCE=1] [FRESH=1] [KAFKA=host:port]    three organizations on this machine
+#   make check                                        style, types, contracts, quick tests
+#   make test                                         everything, a real Kafka included (Java, Maven)
+#   make simulate N=1000                              that many seeded histories
+#   make bench · make fmt · make lock [UPGRADE=--upgrade] · make clean
+
+SHELL = /bin/sh
+N ?= 1000
+WORKERS ?= 2
+UV = uv==0.13.9
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN = .venv/bin
+RUNTIME = .venv/.runtime
+DEV = .venv/.dev
+KAFKA_JARS = .tools/kafka/.fetched
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+QUICK = not live and not slow and not simulation
+
+DEMO = $(if $(ONCE),--once) $(if $(FRESH),--fresh) $(if $(KAFKA),--kafka $(KAFKA)) $(DEMO_FLAGS)
+
+.PHONY: demo bootstrap check test lint kafka simulate bench fmt lock clean
+
+demo: $(RUNTIME)
+	@$(BIN)/waystation demo $(DEMO)
+
+bootstrap: $(DEV)
+
+check: lint
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m "$(QUICK)"
+
+# Without Java or Maven the rest still runs; the live tests then fail the run and say why.
+test: lint kafka
+	@WAYSTATION_REQUIRE_LIVE=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+
+lint: $(DEV)
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo --quiet
+
+simulate: $(DEV)
+	@WAYSTATION_HISTORIES=$(N) $(BIN)/python -m pytest -q -n $(WORKERS) -m simulation
+
+bench: $(DEV)
+	@$(BIN)/python -m bench $(BENCH_FLAGS)
+
+fmt: $(DEV)
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+# A stamp is as new as what it was made from: a second run installs nothing.
+.venv/.made:
+	@test -n "$(PYTHON)" || { echo "Waystation needs Python 3.11 or newer as python3."; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "On Debian: apt install python3-venv"; exit 1; }
+	@touch $@
+
+$(RUNTIME): .venv/.made requirements.txt pyproject.toml
+	@echo "Installing into .venv, every file checked against requirements.txt ..."
+	@$(INSTALL) --require-hashes -r requirements.txt
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): $(RUNTIME) requirements-dev.txt
+	@$(INSTALL) --require-hashes -r requirements-dev.txt
+	@touch $@
+
+kafka: $(KAFKA_JARS)
+
+$(KAFKA_JARS): tests/support/kafka/pom.xml
+	@if ! command -v java >/dev/null; then echo "Java is missing: no Kafka for the live tests."; \
+	elif ! command -v mvn >/dev/null; then echo "Maven is missing: no jars for the live tests."; \
+	else echo "Fetching the jars of Kafka ..." && rm -rf .tools/kafka/libs \
+		&& mvn --batch-mode --quiet -Dstyle.color=never -f $< package && touch $@; fi
+
+# Names no index and no path: whoever runs it may have his own.
+COMPILE = .tools/uv/bin/uv pip compile --no-config --quiet $(UPGRADE) --universal \
+	--python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--custom-compile-command "make lock"
+
+lock: .venv/.made
+	@$(PYTHON) -m venv .tools/uv && .tools/uv/bin/pip install --quiet $(UV)
+	@$(COMPILE) pyproject.toml requirements.in -o requirements.txt
+	@$(COMPILE) --extra dev -c requirements.txt pyproject.toml requirements.in -o requirements-dev.txt
+
+# .waystation holds the demo's data: only FRESH=1 removes it.
+clean:
+	@rm -rf .venv .tools build dist *.egg-info .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
