@@ -77,12 +77,12 @@ $(KAFKA_JARS): tests/support/kafka/pom.xml
 		&& mvn --batch-mode --quiet -Dstyle.color=never -f $< package && touch $@; fi
 
 # Names no index and no path: whoever runs it may have his own.
-COMPILE = .tools/uv/bin/uv pip compile --no-config --quiet $(UPGRADE) --universal \
+COMPILE = .tools/uv/bin/uv pip compile --no-config --system-certs --quiet $(UPGRADE) --universal \
 	--python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make lock"
 
 lock: .venv/.made
-	@$(PYTHON) -m venv .tools/uv && .tools/uv/bin/pip install --quiet $(UV)
+	@$(PYTHON) -m venv .tools/uv && .tools/uv/bin/pip install --quiet --disable-pip-version-check $(UV)
 	@$(COMPILE) pyproject.toml requirements.in -o requirements.txt
 	@$(COMPILE) --extra dev -c requirements.txt pyproject.toml requirements.in -o requirements-dev.txt
 
