@@ -40,7 +40,7 @@ lint: $(DEV)
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-logo --quiet
+	@told=$$($(BIN)/lint-imports --no-logo) || { echo "$$told"; exit 1; }
 
 simulate: $(DEV)
 	@WAYSTATION_HISTORIES=$(N) $(BIN)/python -m pytest -q -n $(WORKERS) -m simulation
