@@ -18,7 +18,7 @@ def new_home(name: str, *, durable: bool) -> Path:
     """Make a folder for a server's files; a durable one where the next reboot does not empty it."""
     if durable:
         with contextlib.suppress(OSError):
-            HOMES.mkdir(parents=True, exist_ok=True, mode=0o755)
+            open_folder(HOMES)
             return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=HOMES))
     return Path(tempfile.mkdtemp(prefix=f"waystation-{name}-", dir=_temporary()))
 
@@ -26,6 +26,13 @@ def new_home(name: str, *, durable: bool) -> Path:
 def new_socket_folder() -> Path:
     """Make a folder of mode 0700 whose path is short enough for a Unix socket in it."""
     return Path(tempfile.mkdtemp(prefix=SOCKET_PREFIX, dir=_temporary()))
+
+
+def open_folder(folder: Path) -> None:
+    """Make a folder that every account may enter, whatever the umask."""
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        folder.chmod(0o755)
 
 
 def open_to_all(folder: Path) -> bool:

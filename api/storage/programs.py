@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from api.storage.errors import DatabaseNotShipped, DatabaseNotStarted
-from api.storage.places import open_to_all
+from api.storage.places import open_folder, open_to_all
 
 logger = logging.getLogger(__name__)
 
@@ -80,15 +80,18 @@ class Programs:
         if self._runs(shipped):
             return shipped
         copy = self._copied(shipped)
-        logger.warning("PostgreSQL runs as nobody, who cannot enter %s: using %s", shipped, copy)
+        logger.info("PostgreSQL runs as nobody, who cannot enter %s: using %s", shipped, copy)
         if not self._runs(copy):
-            raise DatabaseNotStarted(programs=str(copy))
+            raise DatabaseNotStarted(programs=str(copy), log=self.run("initdb", "--version").stdout)
         return copy
 
     def _runs(self, folder: Path) -> bool:
         self.folder = folder
         try:
-            return self.run("postgres", "--version").returncode == 0
+            # The two find their libraries in different places.
+            return all(
+                self.run(name, "--version").returncode == 0 for name in ("postgres", "initdb")
+            )
         except PermissionError:
             return False
 
@@ -96,7 +99,7 @@ class Programs:
         # The name changes with the wheel, so that an upgrade is copied afresh.
         stamp = int((shipped / "postgres").stat().st_mtime)
         try:
-            CACHE.mkdir(parents=True, exist_ok=True, mode=0o755)
+            open_folder(CACHE)
             home = CACHE / f"postgresql-{MAJOR}-{stamp:x}"
         except OSError:
             home = Path(tempfile.mkdtemp(prefix="waystation-")) / "postgresql"
@@ -104,15 +107,20 @@ class Programs:
         if not home.exists():
             # Copied beside and renamed: two nodes may start at once, and a kill leaves no half.
             beside = Path(tempfile.mkdtemp(prefix="copying-", dir=home.parent))
-            shutil.copytree(shipped.parent, beside, symlinks=True, dirs_exist_ok=True)
+            package = shipped.parents[1]
+            for part in (shipped.parent, package / ".dylibs", package.with_suffix(".libs")):
+                if part.exists():
+                    place = beside / part.relative_to(package.parent)
+                    shutil.copytree(part, place, symlinks=True)
             _share(beside)
             with suppress(OSError):
                 beside.rename(home)
             shutil.rmtree(beside, ignore_errors=True)
-        return home / "bin"
+        return home / shipped.relative_to(shipped.parents[2])
 
 
 def _share(folder: Path) -> None:
+    """Let everyone read the copy: under a strict umask the wheel lets only its owner."""
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))

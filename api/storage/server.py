@@ -154,7 +154,10 @@ class EmbeddedServer:
                 self.folder,
                 self.home,
             )
-        self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self.durable and not self.home.exists():
+            # Starting empty would look like a node that never knew anything.
+            raise DatabaseNotStarted(folder=str(self.folder), lost=str(self.home))
+        self.home.mkdir(exist_ok=True, mode=0o700)
         self._programs.hand_over(self.home)
 
     def _take_lock(self) -> None:

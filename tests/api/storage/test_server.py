@@ -14,7 +14,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from api.storage.errors import DatabaseInUse, DatabaseNotStarted
+from api.storage import programs
+from api.storage.errors import DatabaseInUse, DatabaseNotShipped, DatabaseNotStarted
 from api.storage.server import EmbeddedServer
 from tests.support.postgres import Database, running_server
 
@@ -225,6 +226,49 @@ def test_below_a_folder_that_is_closed_to_nobody_roots_server_lives_elsewhere(
     again.erase()
     assert not folder.exists()
     assert not again.home.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root must give its server another account")
+def test_a_database_elsewhere_that_is_gone_is_not_replaced_by_an_empty_one(folder: Path) -> None:
+    folder.parent.chmod(0o700)
+    with EmbeddedServer(folder) as server:
+        home = server.home
+    home.rename(home.with_suffix(".gone"))
+    try:
+        with pytest.raises(DatabaseNotStarted) as refused:
+            EmbeddedServer(folder).start()
+        assert refused.value.facts["lost"] == str(home)
+    finally:
+        home.with_suffix(".gone").rename(home)
+        server.erase()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root must give its server another account")
+def test_programs_below_a_folder_that_is_closed_to_nobody_are_copied(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = programs.Programs().folder.parents[1]
+    closed = folder.parent / "closed"
+    closed.mkdir(mode=0o700)
+    for part in (package, package.with_suffix(".libs")):
+        (closed / part.name).symlink_to(part)
+    shipped = closed / package.name / f"pginstall{programs.MAJOR}" / "bin"
+    monkeypatch.setattr(programs, "_shipped", lambda: shipped)
+    monkeypatch.setattr(programs, "CACHE", folder.parent / "cache")
+
+    with EmbeddedServer(folder, durable=False) as server:
+        assert value(server.url, "SELECT 1") == 1
+
+    assert len(list((folder.parent / "cache").iterdir())) == 1
+
+
+def test_without_the_wheel_the_refusal_names_the_way_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "MAJOR", 99)
+
+    with pytest.raises(DatabaseNotShipped, match="WAYSTATION_DATABASE_URL"):
+        EmbeddedServer(folder).start()
 
 
 def test_every_test_gets_an_empty_schema(database: Database) -> None:
