@@ -78,7 +78,7 @@ class Examination:
             return False
         if not cells.is_blank(self.cell("number")):
             return True
-        first = next(said for cell in self.line.cells if (said := cells.text(cell)))
+        first = next((said for cell in self.line.cells if (said := cells.text(cell))), "")
         if _FOOTER.match(first):
             return False
         return len(filled) > _FOOTER_CELLS_MAX or not cells.is_blank(self.cell("name"))

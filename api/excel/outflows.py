@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from api.excel.codes import CATEGORIES, SEXES, ethnic_group
@@ -116,6 +116,7 @@ class OutflowJudge:
             "permit_held": row.answer("permit_held"),
         }
         fields |= self._identity(row) | _dates(row)
+        _check_lifetime(row, fields)
         if not fields["phone"] and not row.faults:
             row.warn("phone", "missing_phone")
         value = row.build(OutflowRow, fields)
@@ -153,6 +154,14 @@ def _dates(row: Examination) -> dict[str, object]:
     if joined and full:
         _check_probation(row, joined, full)
     return {"joined_on": joined, "full_on": full, "left_on": left}
+
+
+def _check_lifetime(row: Examination, fields: Mapping[str, object]) -> None:
+    born = fields["born_on"]
+    for name in ("joined_on", "left_on"):
+        on = fields[name]
+        if isinstance(born, date) and isinstance(on, date) and on <= born:
+            row.fault(name, "before_birth")
 
 
 def _check_probation(row: Examination, joined: date, full: date) -> None:

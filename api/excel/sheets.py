@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
@@ -85,7 +85,7 @@ def opened(path: Path, limits: WorkbookLimits) -> Iterator[Workbook]:
         digest = _copy(path, copy, limits)
         copy.seek(0)
         with _child(copy, limits) as child:
-            yield Workbook(path.name, digest, _lines(child, limits))
+            yield Workbook(path.name, digest, decoded(_said(child, limits)))
 
 
 def _copy(path: Path, copy: IO[bytes], limits: WorkbookLimits) -> str:
@@ -140,9 +140,10 @@ def _child(workbook: IO[bytes], limits: WorkbookLimits) -> Iterator[Child]:
         child.process.stdout.close()
 
 
-def _lines(child: Child, limits: WorkbookLimits) -> Iterator[Line]:
+def decoded(lines: Iterable[Any]) -> Iterator[Line]:
+    """The rows behind what the child says, each with its sheet."""
     sheet: Sheet | None = None
-    for said in _said(child, limits):
+    for said in lines:
         if isinstance(said, dict):
             sheet = Sheet(said["sheet"], said["hidden"], date.fromisoformat(said["epoch"]))
         elif sheet:

@@ -1,0 +1,1 @@
+"""Workbooks as they arrive, the hostile ones included."""
