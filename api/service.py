@@ -112,6 +112,15 @@ class Service:
                 self._give_up_or_again(decision, attempt, version)
         raise AssertionError
 
+    def rehearse(self, command: Command, who: Who) -> None:
+        """Decide a command and record nothing (a dry run).
+
+        Raises:
+            Refusal: as execute would.
+        """
+        if not self._replayed(command, who):
+            self._decide(command, self._stamp(who), who, None)
+
     def _later(
         self, loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Receipt]
     ) -> Callable[[Receipt | Exception], None]:

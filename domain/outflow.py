@@ -19,7 +19,7 @@ from domain.absence import (
 )
 from domain.aggregate import Fact
 from domain.aggregate import current as stamp
-from domain.sealing import Identity
+from domain.sealing import Contactable, Identity, Noted
 from domain.values import OrgCode, Text
 
 
@@ -59,6 +59,11 @@ class Outflow(Absence):
         destination: Text | None = None
         host: OrgCode | None = None
         permit: Identity | None = None
+        permit_held: bool | None = None
+        branch_contact: Contactable | None = None
+        branch_phone: Contactable | None = None
+        contact_state: Text | None = None
+        remark: Noted | None = None
 
         def apply(self, outflow: Outflow) -> None:
             outflow.member, outflow.left_on = self.member, self.left_on

@@ -1,0 +1,89 @@
+"""门: what a request must pass before any route sees it: who may call, and how much may come."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from api.problems import TooLarge, of_refusal
+from domain.errors import Refusal
+
+BODY_MAX = 1024 * 1024
+"""Bytes of a request's body."""
+
+IMPORT_MAX = 20 * 1024 * 1024
+"""Bytes of a workbook."""
+
+FOR_PEERS = ("/lanes/", "/card", "/health")
+"""What may be called from elsewhere: each peer's request is signed, card and health are public."""
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class NotFromHere(Refusal):
+    """人员接口暂只接受本机访问。The people's interface takes calls from this machine only."""
+
+    kind = "forbidden"
+    mend = (
+        "人员账号启用之前，请在本机使用。"
+        "Use it on the node's own machine until people have accounts."
+    )
+
+
+class _TooMuch(Exception):  # noqa: N818 - stops the reading, is never seen outside.
+    pass
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host in {"testclient", "localhost"}
+
+
+class Gate:
+    """ASGI middleware: people on loopback only, bodies bounded while they are read."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what may pass."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path = scope["path"]
+        client = (scope.get("client") or ("", 0))[0]
+        if not path.startswith(FOR_PEERS) and not _is_local(client):
+            await of_refusal(NotFromHere(), path)(scope, receive, send)
+            return
+        limit = IMPORT_MAX if path.startswith("/imports/") else BODY_MAX
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if not declared.isdigit() or int(declared) > limit:
+            await of_refusal(TooLarge(maximum=limit), path)(scope, receive, send)
+            return
+        if declared != b"0" or scope["method"] in {"GET", "HEAD"}:
+            # The server holds the body to its declared length.
+            await self.app(scope, receive, send)
+            return
+        try:
+            await self.app(scope, _bounded(receive, limit), send)
+        except _TooMuch:
+            await of_refusal(TooLarge(maximum=limit), path)(scope, receive, send)
+
+
+def _bounded(receive: Receive, limit: int) -> Receive:
+    taken = 0
+
+    async def bounded() -> MutableMapping[str, Any]:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > limit:
+            raise _TooMuch
+        return message
+
+    return bounded

@@ -1,0 +1,205 @@
+"""办理: every command has a path; the command is the request body, less what the path says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+from urllib.parse import unquote
+
+from fastapi import APIRouter, Request, Response
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from api.problems import InvalidRequest, of_validation
+from api.service import Service, Who
+from domain import commands as c
+from domain.commands import Command
+from domain.errors import Invalid, Refusal
+from domain.ledger import Receipt
+
+COMMANDS: tuple[tuple[str, type[Command], str], ...] = (
+    ("/policies", c.AdoptPolicy, "制度 policy"),
+    ("/stations", c.EstablishStation, "联络服务站 stations"),
+    ("/units", c.OpenUnit, "党组织 units"),
+    ("/units/{unit}/rename", c.RenameUnit, "党组织 units"),
+    ("/units/{unit}/close", c.CloseUnit, "党组织 units"),
+    ("/members", c.RegisterMember, "党员 members"),
+    ("/members/{member}/phone", c.RecordPhone, "党员 members"),
+    ("/members/{member}/address", c.RecordAddress, "党员 members"),
+    ("/members/{member}/identity", c.CorrectIdentity, "党员 members"),
+    ("/members/{member}/end", c.EndMembership, "党员 members"),
+    ("/outflows/reported", c.ReportOutflow, "流出 outflows"),
+    ("/outflows/{outflow}/correction", c.AskCorrection, "流出 outflows"),
+    ("/outflows", c.RegisterOutflow, "流出 outflows"),
+    ("/outflows/{outflow}/offers", c.OfferCare, "流出 outflows"),
+    ("/outflows/{outflow}/offers/{offer}/recall", c.RecallOffer, "流出 outflows"),
+    ("/outflows/{outflow}/relocation", c.RecordRelocation, "流出 outflows"),
+    ("/outflows/{outflow}/return", c.RecordReturn, "流出 outflows"),
+    ("/outflows/{outflow}/close", c.CloseOutflow, "流出 outflows"),
+    ("/outflows/{outflow}/void", c.VoidOutflow, "流出 outflows"),
+    ("/outflows/{outflow}/lost", c.ReportLost, "流出 outflows"),
+    ("/outflows/{outflow}/restored", c.ReportRestored, "流出 outflows"),
+    ("/outflows/{outflow}/share", c.ShareOutflow, "流出 outflows"),
+    ("/claims/{inflow}/recognized", c.RecognizeClaim, "认领 claims"),
+    ("/claims/{inflow}/refused", c.RefuseClaim, "认领 claims"),
+    ("/inflows/{outflow}/reported", c.ReportInflow, "流入 inflows"),
+    ("/inflows/found", c.FindMember, "流入 inflows"),
+    ("/inflows/{outflow}/offers/{offer}/accepted", c.AcceptInflow, "流入 inflows"),
+    ("/inflows/{outflow}/offers/{offer}/declined", c.DeclineInflow, "流入 inflows"),
+    ("/inflows/{outflow}/linked", c.LinkParticipation, "流入 inflows"),
+    ("/inflows/{inflow}/details", c.RecordInflowDetails, "流入 inflows"),
+    ("/inflows/{inflow}/end", c.EndInflow, "流入 inflows"),
+    ("/contacts", c.RecordContact, "联系 contacts"),
+    ("/visits", c.RecordVisit, "联系 contacts"),
+    ("/contacts/{contact}/correction", c.CorrectContact, "联系 contacts"),
+    ("/contacts/{contact}/withdrawal", c.WithdrawContact, "联系 contacts"),
+    ("/activities", c.HoldActivity, "活动 activities"),
+    ("/activities/{activity}/cancel", c.CancelActivity, "活动 activities"),
+    ("/activities/{activity}/attendance", c.MarkAttendance, "活动 activities"),
+    ("/activities/{activity}/attendance/correction", c.CorrectAttendance, "活动 activities"),
+)
+
+BATCH_MAX = 500
+"""Contacts in one request to /contacts/batch."""
+
+KEY_MAX = 200
+
+
+class BadHeader(Invalid):
+    """请求头不正确。A request header is not valid."""
+
+    mend = "If-Match 为版本号；Idempotency-Key 不超过 200 字符。If-Match is a version number."
+
+
+def who(request: Request) -> Who:
+    """Who asks: named by a header until people have accounts, and then only on loopback."""
+    headers = request.headers
+    key = headers.get("idempotency-key")
+    if key is not None and not 0 < len(key) <= KEY_MAX:
+        raise BadHeader(header="Idempotency-Key")
+    person = unquote(headers.get("waystation-person", "")) or "officer"
+    return Who(person=person[:64], key=key)
+
+
+def expected_version(request: Request) -> int | None:
+    """The version in If-Match, if the caller gives one."""
+    match = request.headers.get("if-match")
+    if match is None:
+        return None
+    version = match.strip().removeprefix("W/").strip('"')
+    if not version.isdigit():
+        raise BadHeader(header="If-Match")
+    return int(version)
+
+
+def answer(receipt: Receipt, status: int = 201) -> Response:
+    """A receipt, with the version as ETag."""
+    body = receipt.__pydantic_serializer__.to_json(receipt)
+    headers = {"ETag": f'"{receipt.version}"', "Content-Type": "application/json"}
+    return Response(body, status, headers)
+
+
+def _endpoint(kind: type[Command]) -> Callable[[Request], Awaitable[Response]]:
+    validator = kind.__pydantic_validator__
+
+    async def endpoint(request: Request) -> Response:
+        body = await request.body()
+        try:
+            if request.path_params:
+                said = from_json(body or b"{}")
+                if not isinstance(said, dict):
+                    raise InvalidRequest(errors=[{"pointer": "/", "detail": "JSON object"}])
+                command = validator.validate_python({**said, **request.path_params})
+            else:
+                command = validator.validate_json(body)
+        except ValidationError as fault:
+            return of_validation(fault, request.url.path)
+        except ValueError as fault:
+            raise InvalidRequest(errors=[{"pointer": "/", "detail": str(fault)}]) from None
+        service: Service = request.app.state.node.service
+        return answer(await service.submit(command, who(request), expected_version(request)))
+
+    return endpoint
+
+
+def _schema(kind: type[Command], path: str) -> dict[str, Any]:
+    schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    for name in list(schema.get("properties", {})):
+        if f"{{{name}}}" in path:
+            del schema["properties"][name]
+            schema["required"] = [r for r in schema.get("required", []) if r != name]
+    return schema
+
+
+def _parameters(path: str) -> list[dict[str, Any]]:
+    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    in_path = [
+        {"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names
+    ]
+    in_header = [
+        {"name": n, "in": "header", "required": False, "schema": {"type": "string"}}
+        for n in ("Idempotency-Key", "If-Match", "Waystation-Person")
+    ]
+    return in_path + in_header
+
+
+router = APIRouter()
+
+for _path, _kind, _tag in COMMANDS:
+    router.add_api_route(
+        _path,
+        _endpoint(_kind),
+        methods=["POST"],
+        status_code=201,
+        tags=[_tag],
+        name=_kind.__name__,
+        summary=f"{(_kind.__doc__ or '').strip()} {_kind.__name__}",
+        response_model=Receipt,
+        openapi_extra={
+            "parameters": _parameters(_path),
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": _schema(_kind, _path)}},
+            },
+        },
+    )
+
+
+class TooMany(Invalid):
+    """一次提交的条数过多。Too many in one request."""
+
+    mend = "请分批提交。Send them in parts."
+
+
+@router.post("/contacts/batch", tags=["联系 contacts"], status_code=207)
+async def record_contacts(request: Request) -> list[dict[str, Any]]:
+    """成批联系: a list of contacts, each recorded or refused alone, answered in order."""
+    said = from_json(await request.body())
+    if not isinstance(said, list) or len(said) > BATCH_MAX:
+        raise TooMany(maximum=BATCH_MAX)
+    service: Service = request.app.state.node.service
+    asked = who(request)
+    return await submit_each(service, c.RecordContact, said, asked)
+
+
+async def submit_each(
+    service: Service, kind: type[Command], said: list[Any], asked: Who
+) -> list[dict[str, Any]]:
+    """Submit many commands at once, so that they share commits; an answer for each."""
+
+    async def one(number: int, body: Any) -> dict[str, Any]:
+        key = f"{asked.key}/{number}" if asked.key else None
+        try:
+            command = kind.model_validate(body)
+            receipt = await service.submit(command, replace(asked, key=key))
+            return receipt.model_dump(mode="json")
+        except ValidationError as fault:
+            detail = fault.errors(include_url=False, include_context=False, include_input=False)
+            return {"status": 422, "code": InvalidRequest.code(), "errors": detail}
+        except Refusal as refusal:
+            return {"code": refusal.code(), "title": refusal.sentence(), "mend": refusal.mend}
+
+    return await asyncio.gather(*(one(n, body) for n, body in enumerate(said)))
