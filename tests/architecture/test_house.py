@@ -24,6 +24,7 @@ VIOLATIONS = {
     "psycopg-in-stores": ("projections/roster.py", "import psycopg"),
     "read-models-apart": ("projections/roster.py", "import projections.history"),
     "aggregates-apart": ("domain/inflow.py", "import domain.outflow"),
+    "inside-domain": ("domain/values.py", "import domain.sealing"),
     "acyclic": ("domain/errors.py", "import domain.values"),
 }
 

@@ -1,0 +1,65 @@
+"""本组织: what can be asked about an organization itself, its peers, units, stations, policy."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from domain.commands.command import Command
+from domain.organization import OrgKind, Peer
+from domain.policy import Terms
+from domain.unit import UnitKind
+from domain.values import Day, OrgCode, Text
+
+
+class FoundOrganization(Command):
+    """组织建档."""
+
+    code: OrgCode
+    name: Text
+    kind: OrgKind = "department"
+    city: Text | None = None
+
+
+class EnrolPeer(Command):
+    """登记对方名片，并约定可见的数据类别."""
+
+    peer: Peer
+
+
+class AdoptPolicy(Command):
+    """发布制度参数."""
+
+    terms: Terms
+    effective_from: Day
+
+
+class EstablishStation(Command):
+    """设立联络服务站."""
+
+    code: OrgCode
+    name: Text
+    city: Text
+    approval: Text
+    host_office: Text | None = None
+
+
+class OpenUnit(Command):
+    """设立党组织."""
+
+    name: Text
+    kind: UnitKind = "branch"
+    parent: UUID | None = None
+
+
+class RenameUnit(Command):
+    """组织更名."""
+
+    unit: UUID
+    name: Text
+
+
+class CloseUnit(Command):
+    """撤销党组织."""
+
+    unit: UUID
+    reason: Text
