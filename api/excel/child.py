@@ -73,7 +73,6 @@ def _bind(limits: WorkbookLimits) -> None:
 
 def _say(line: object) -> None:
     sys.stdout.buffer.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
-    sys.stdout.buffer.flush()
 
 
 def lines(file: IO[bytes], limits: WorkbookLimits) -> Iterator[object]:

@@ -26,7 +26,7 @@ TODAY = date(2016, 1, 8)
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 
 # A sound row by heading; its number is computed, nobody has it.
-SOUND: Mapping[str, object] = {
+SOUND: dict[str, object] = {
     "姓名": "祁晓岚",
     "性别": "男",
     "民族": "汉",
@@ -79,7 +79,7 @@ def book(path: Path, sheets: Mapping[str, Iterable[Sequence[Any]]]) -> Path:
 
 def ledger(path: Path, *changes: Mapping[str, object]) -> Path:
     """An outflow ledger with one heading row, and a sound row per change with the change made."""
-    rows = [[*(SOUND | change).values()] for change in changes]
+    rows = [[*(SOUND | dict(change)).values()] for change in changes]
     return book(path, {"肃州区": [[*SOUND], *rows]})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import openpyxl
@@ -9,6 +10,7 @@ import pytest
 
 from api.excel.errors import EmptyWorkbook, HeadingsNotFound, HeadingsRepeated
 from api.excel.outflows import OutflowJudge
+from api.excel.rows import OutflowRow
 from tests.api.excel.support import SOUND, book, ledger, read_here, rules
 
 
@@ -16,7 +18,7 @@ def renamed(**names: str) -> list[str]:
     return [names.get(heading, heading) for heading in SOUND]
 
 
-def read_sheet(tmp_path: Path, *rows: list[object]) -> object:
+def read_sheet(tmp_path: Path, *rows: Sequence[object]) -> OutflowRow:
     path = book(tmp_path / "台账.xlsx", {"肃州区": rows})
     reading = read_here(path, OutflowJudge())
     assert reading.refused == ()
@@ -62,8 +64,8 @@ def test_a_telephone_column_without_a_branch_contact_is_the_members(tmp_path: Pa
 
     value = read_sheet(tmp_path, [*left], [*left.values()])
 
-    assert value.phone == "+8613600002000"  # type: ignore[attr-defined]
-    assert value.branch_phone is None  # type: ignore[attr-defined]
+    assert value.phone == "+8613600002000"
+    assert value.branch_phone is None
 
 
 def test_missing_headings_refuse_the_file_and_are_named(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from api.excel.errors import WorkbookRefused
 from api.excel.limits import MIB, WorkbookLimits
 from api.excel.reading import read_contacts, read_outflows
 from api.excel.sample import FOLDER
+from domain.errors import Invalid
 from tests.api.excel.support import SOUND, TODAY, book, ledger, tampered
 
 SHEET = "xl/worksheets/sheet1.xml"
@@ -225,7 +226,7 @@ def test_the_child_gets_nothing_of_the_nodes_environment(monkeypatch: pytest.Mon
 def test_every_refusal_has_a_remedy_and_two_languages() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     for kind in kinds:
-        assert issubclass(kind, errors.Invalid)
+        assert issubclass(kind, Invalid)
         chinese, _, english = kind.sentence().partition("。")
         assert chinese
         assert english.endswith(".")
