@@ -19,9 +19,9 @@ from domain.commands import (
     HoldActivity,
     MarkAttendance,
     RecordContact,
+    RegisterDeparture,
     RegisterMember,
 )
-from domain.decisions.departure import RegisterDeparture
 from domain.errors import Refusal
 from domain.values import OrgCode, Source
 

@@ -9,9 +9,7 @@ from uuid import UUID, uuid5
 
 from domain.aggregate import Aggregate
 from domain.errors import Invalid, Refusal
-from domain.values import OrgCode
-
-Digest = str
+from domain.values import Digest, OrgCode
 
 
 class State(StrEnum):
@@ -60,6 +58,12 @@ class NotRegistered(Refusal):
     """该流动尚未登记。The absence is reported but not registered."""
 
     mend = "请先完成外出登记。Register it first."
+
+
+class DepartureReported(Refusal):
+    """该外出已经报告。The departure is reported already."""
+
+    mend = "如需更改，请先退回补正。To change it, ask for a correction first."
 
 
 class AlreadyRegistered(Refusal):
@@ -130,7 +134,7 @@ class Absence(Aggregate):
         self.stays: tuple[Stay, ...] = ()
         self.voided_acceptances: tuple[Digest, ...] = ()
         self.ended_on: date | None = None
-        self.lost = False
+        self.correction_asked = self.lost = False
 
     @staticmethod
     def id_of(member: UUID, absence: int) -> UUID:
@@ -170,10 +174,10 @@ class Absence(Aggregate):
         self.settle(self.offers[number]._replace(state=state, acceptance=acceptance))
 
     def end_stay(self, on: date | None) -> None:
-        """The care of the current host ends."""
+        """The care of the current host ends, never before it began."""
         if self.stays and self.stays[-1].to is None:
             last = self.stays[-1]
-            self.stays = (*self.stays[:-1], last._replace(to=on or last.since))
+            self.stays = (*self.stays[:-1], last._replace(to=max(on or last.since, last.since)))
 
     def finish(self, state: State, on: date | None) -> None:
         """The absence is over, with whatever was open in it."""
@@ -190,6 +194,14 @@ class Absence(Aggregate):
         self.must_be_open()
         if self.state not in REGISTERED:
             raise NotRegistered(outflow=self.id)
+
+    def must_cover(self, day: date) -> None:
+        """What is said of a day in this absence may be said later, also after its end."""
+        if self.state is State.REPORTED:
+            raise NotRegistered(outflow=self.id)
+        self.must_follow_departure(day)
+        if self.state is State.VOIDED or (self.ended_on and day > self.ended_on):
+            raise FlowNotOpen(outflow=self.id, state=self.state)
 
     def must_follow_departure(self, day: date) -> None:
         if day < self.left_on:

@@ -45,7 +45,7 @@ class Activity(Aggregate):
             activity.cancelled = True
 
     class Shared(Fact):
-        """活动告知: the origin of an attending member now hears of it."""
+        """活动告知: whoever hears of a mark at it now hears of it."""
 
         TOPIC: ClassVar[str] = "activity.shared"
 
@@ -72,10 +72,10 @@ class Activity(Aggregate):
         self.must_stand()
         self.trigger(self.Cancelled, reason=reason)
 
-    def share(self, org: OrgCode) -> None:
-        """Let an origin hear of it; nothing to do for its own keeper."""
-        if org != self.keeper and org not in self.audience:
-            self.trigger(self.Shared, share_with=(org,))
+    def share(self, hearers: tuple[OrgCode, ...]) -> None:
+        """Let those hear of it who hear of a mark at it."""
+        if not set(hearers) <= {*self.audience, self.keeper}:
+            self.trigger(self.Shared, share_with=hearers)
 
     def must_stand(self) -> None:
         if self.cancelled:

@@ -6,11 +6,11 @@ from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from domain.errors import Invalid
 from domain.values import Author, FactId, Occurred, OrgCode, Source
@@ -56,6 +56,13 @@ current: ContextVar[Stamp] = ContextVar("stamp")
 """From a context variable, so that no decision's signature is polluted by it."""
 
 
+def must_not_lie_ahead(day: date) -> None:
+    """Refuse a date after today."""
+    today = current.get().today
+    if day > today:
+        raise InTheFuture(on=day.isoformat(), today=today.isoformat())
+
+
 class Part(BaseModel):
     """A part of a stored fact: frozen; a field from a newer peer is passed over, its bytes kept."""
 
@@ -65,8 +72,8 @@ class Part(BaseModel):
 class Meta(Part):
     """What is known about a fact besides what it says."""
 
-    schema_version: int = 1
-    recorded_at: datetime
+    schema_version: Annotated[int, Field(ge=1)] = 1
+    recorded_at: AwareDatetime
     occurred: Occurred
     author: Author
     keeper: OrgCode
@@ -148,7 +155,6 @@ class Aggregate:
         on: date | Occurred | None = None,
         share_with: tuple[OrgCode, ...] = (),
         corrects: FactId | None = None,
-        may_lie_ahead: bool = False,
         **body: Any,
     ) -> None:
         """Add a fact and apply it; guards come before.
@@ -158,8 +164,7 @@ class Aggregate:
         """
         stamp = current.get()
         occurred = on if isinstance(on, Occurred) else Occurred(on=on or stamp.today)
-        if occurred.on > stamp.today and not may_lie_ahead:
-            raise InTheFuture(on=occurred.on.isoformat(), today=stamp.today.isoformat())
+        must_not_lie_ahead(occurred.on)
         audience = self.audience + tuple(
             org for org in share_with if org not in self.audience and org != self.keeper
         )

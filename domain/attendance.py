@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from uuid import UUID, uuid5
 
 from domain.aggregate import Aggregate, Fact
-from domain.errors import Refusal
+from domain.errors import NothingChanged, Refusal
 from domain.values import FactId, OrgCode, Text
 
 Mark = Literal["present", "late", "sick", "official", "personal", "absent"]
@@ -77,6 +77,8 @@ class Attendance(Aggregate):
         )
 
     def correct(self, mark: Mark, reason: str, activity: UUID, on: date) -> None:
+        if mark == self.mark:
+            raise NothingChanged(mark=mark)
         self.trigger(
             self.Corrected,
             on=on,

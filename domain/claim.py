@@ -10,6 +10,18 @@ from domain.errors import Refusal
 from domain.values import OrgCode, Text
 
 
+class NotAClaim(Refusal):
+    """对方没有向本组织提出认领。That is no claim on a member of this organization."""
+
+    mend = "请核对编号。Check the id."
+
+
+class ClaimNotRecognized(Refusal):
+    """该认领尚未确认。The claim is not recognized for this absence and this host."""
+
+    mend = "请先确认对方发现的是本组织党员。Recognize the claim first."
+
+
 class ClaimAnswered(Refusal):
     """该认领已经答复。The claim is answered already."""
 
@@ -25,7 +37,7 @@ class Claim(Aggregate):
         outflow: UUID
 
         def apply(self, claim: Claim) -> None:
-            claim.answered = True
+            claim.answered, claim.outflow = True, self.outflow
 
     class Refused(Fact):
         """不是本组织党员."""
@@ -40,6 +52,7 @@ class Claim(Aggregate):
     def __init__(self, id: UUID, keeper: OrgCode) -> None:  # noqa: A002
         super().__init__(id, keeper)
         self.answered = False
+        self.outflow: UUID | None = None
 
     @staticmethod
     def id_of(inflow: UUID) -> UUID:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from domain.aggregate import Aggregate, Fact
-from domain.errors import Invalid, Refusal
+from domain.errors import Invalid, NothingChanged, Refusal
 from domain.sealing import Noted
 from domain.values import FactId, OrgCode, Text
 
@@ -100,6 +100,8 @@ class Contact(Aggregate):
 
     def correct(self, reason: str, **said: Any) -> None:
         self._must_stand()
+        if all(value is None for value in said.values()):
+            raise NothingChanged
         self.trigger(
             self.Corrected,
             corrects=FactId(stream=self.id, version=1),

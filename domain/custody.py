@@ -64,10 +64,12 @@ def confirm(outflow: Outflow, number: int, host: OrgCode, since: date, acceptanc
     """
     made = outflow.offers.get(number)
     known = made is not None and made.acceptance == acceptance
+    # Two hosts never held the care on one day: it passes no earlier than the one before gave it up.
+    freed = max((s.to for s in outflow.stays if s.to), default=outflow.left_on)
     if known or acceptance in outflow.voided_acceptances:
         return
     if made is not None and made.host == host and made.state == "open":
-        day = max(since, outflow.left_on)
+        day = max(since, outflow.left_on, freed)
         outflow.trigger(
             Outflow.Confirmed,
             on=min(day, stamp.get().today),

@@ -44,6 +44,12 @@ class Invalid(Refusal):
     kind = "invalid"
 
 
+class NothingChanged(Invalid):
+    """没有需要更改的内容。Nothing would change."""
+
+    mend = "请填写要更改的内容。Say what changes."
+
+
 class BadIdNumber(Invalid):
     """公民身份号码不正确。The national id number is not valid."""
 

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal
 from uuid import UUID, uuid5
 
 from domain.aggregate import Aggregate, Fact
-from domain.errors import Invalid, Refusal
+from domain.errors import Invalid, NothingChanged, Refusal
 from domain.sealing import Contactable, Identity
-from domain.values import OrgCode, Text
+from domain.values import OfferNumber, OrgCode, Text
 
 Via = Literal["in_person", "telephone", "qr", "officer", "visit", "police_data"]
 Because = Literal["relocated", "returned", "transferred", "lost", "other"]
@@ -33,6 +33,10 @@ class InflowEnded(Refusal):
 
 class NotAccepted(Refusal):
     """尚未接收该党员。The member is not accepted here."""
+
+
+class EndedBeforeAccepted(Invalid):
+    """结束日期早于接收日期。The stay would end before it began."""
 
 
 class ReasonMissing(Invalid):
@@ -73,7 +77,7 @@ class Inflow(Aggregate):
 
         TOPIC: ClassVar[str] = "inflow.accepted"
         outflow: UUID
-        offer: int
+        offer: OfferNumber
         branch: Text
         group: Text | None = None
         liaison: Text
@@ -82,6 +86,7 @@ class Inflow(Aggregate):
         def apply(self, inflow: Inflow) -> None:
             inflow.outflow, inflow.branch = self.outflow, self.branch
             inflow.accepted, inflow.ended = self.offer, False
+            inflow.accepted_on = self.accepted_on
             inflow.answered += (self.offer,)
 
     class Declined(Fact):
@@ -89,7 +94,7 @@ class Inflow(Aggregate):
 
         TOPIC: ClassVar[str] = "inflow.declined"
         outflow: UUID
-        offer: int
+        offer: OfferNumber
         reason_code: Reason
         reason: Text
 
@@ -131,6 +136,7 @@ class Inflow(Aggregate):
         self.origin: OrgCode = ""
         self.branch = ""
         self.accepted: int | None = None
+        self.accepted_on = date.min
         self.answered: tuple[int, ...] = ()
         self.reported = self.found = self.linked = self.ended = False
 
@@ -176,10 +182,14 @@ class Inflow(Aggregate):
 
     def record_details(self, phone: str | None, address: str | None, on: date | None) -> None:
         self._must_be_here()
+        if phone is None and address is None:
+            raise NothingChanged
         self.trigger(self.DetailsRecorded, on=on, phone=phone, address=address)
 
     def end(self, because: Because, ended_on: date, destination: str | None) -> None:
         self._must_be_here()
+        if ended_on < self.accepted_on:
+            raise EndedBeforeAccepted(accepted_on=self.accepted_on.isoformat())
         self.trigger(
             self.Ended,
             on=ended_on,

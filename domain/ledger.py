@@ -41,7 +41,7 @@ BATCH_MAX = 1_000
 """Entries read at once."""
 
 STREAM_MAX = 10_000
-"""Facts of one stream; one aggregate is one absence, one contact, one person."""
+"""Facts of one stream read at once; one aggregate is one absence, one contact, one person."""
 
 
 class NotFound(Refusal):
@@ -74,6 +74,7 @@ class Ledger:
         self._cache: OrderedDict[UUID, Aggregate] = OrderedDict()
         self._lock = Lock()
         self._news = Condition()
+        self._calls = 0
         self._head = recorder.head()
 
     # Reading one.
@@ -106,28 +107,40 @@ class Ledger:
             Overtaken: it is not at the version the caller has seen.
         """
         found = self.look_up(kind, id)
-        if found.keeper != self.org:
-            raise NotOurs(kind=kind.__name__.lower(), id=id, keeper=found.keeper)
+        self._must_keep(found)
         if version is not None and version != found.version:
             raise Overtaken(id=id, expected=version, actual=found.version)
         return found.private_copy()
 
+    def _must_keep(self, aggregate: Aggregate) -> None:
+        if aggregate.keeper != self.org:
+            kind = type(aggregate).__name__.lower()
+            raise NotOurs(kind=kind, id=aggregate.id, keeper=aggregate.keeper)
+
     def facts(self, id: UUID) -> list[Fact]:  # noqa: A002
         """The facts of one stream in order; those of unknown topics left out."""
-        read = map(records.decode, self._recorder.stream(id, 0, STREAM_MAX))
+        read = map(records.decode, self._records(id, 0))
         return [fact for fact in read if fact is not None]
 
     def stream(self, id: UUID, after: int = 0) -> list[StoredEvent]:  # noqa: A002
         """The records of one stream as they are stored."""
-        return self._recorder.stream(id, after, STREAM_MAX)
+        return list(self._records(id, after))
+
+    def _records(self, id: UUID, after: int) -> Iterator[StoredEvent]:  # noqa: A002
+        while page := self._recorder.stream(id, after, STREAM_MAX):
+            yield from page
+            if len(page) < STREAM_MAX:
+                return
+            after = page[-1].originator_version
 
     def _load(self, id: UUID) -> Aggregate | None:  # noqa: A002
         aggregate: Aggregate | None = None
-        for record in self._recorder.stream(id, 0, STREAM_MAX):
+        for record in self._records(id, 0):
             fact = records.decode(record)
             if fact is not None:
                 aggregate = fact.mutate(aggregate)
             elif aggregate is not None:
+                aggregate.heard_by(records.audience(record))
                 aggregate.version = record.originator_version
         if aggregate is not None:
             self._remember((aggregate,))
@@ -137,7 +150,8 @@ class Ledger:
         with self._lock:
             for aggregate in aggregates:
                 known = self._cache.get(aggregate.id)
-                if known is None or known.version < aggregate.version:
+                newer = aggregate.version if known is None else aggregate.version - known.version
+                if newer > 0:
                     self._cache[aggregate.id] = aggregate
                     self._cache.move_to_end(aggregate.id)
             while len(self._cache) > CACHE_MAX:
@@ -154,7 +168,12 @@ class Ledger:
         """Write the pending facts of one command; `then` is called after the commit.
 
         It gets the receipt of the first aggregate, or Overtaken; nothing is half written.
+
+        Raises:
+            NotOurs: another organization keeps one of them.
         """
+        for aggregate in aggregates:
+            self._must_keep(aggregate)
         encoded = [
             records.encode(fact, self.keyring) for a in aggregates for fact in a.collect_events()
         ]
@@ -238,13 +257,16 @@ class Ledger:
         return self._recorder.since(position, min(limit, BATCH_MAX))
 
     def wait_beyond(self, position: int, timeout: float) -> bool:
-        """Wait, at most `timeout` seconds, until the head is beyond a position."""
+        """Wait, at most `timeout` seconds or until woken, for the head to be beyond a position."""
         with self._news:
-            return self._news.wait_for(lambda: self._head > position, timeout)
+            calls = self._calls
+            self._news.wait_for(lambda: self._head > position or self._calls > calls, timeout)
+            return self._head > position
 
     def wake(self) -> None:
         """Let everybody who waits look around (to stop, say)."""
         with self._news:
+            self._calls += 1
             self._news.notify_all()
 
     def _announce(self, position: int) -> None:

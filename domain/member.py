@@ -6,8 +6,8 @@ from datetime import date
 from typing import Any, ClassVar, Literal
 from uuid import UUID
 
-from domain.aggregate import Aggregate, Fact
-from domain.errors import Invalid, Refusal
+from domain.aggregate import Aggregate, Fact, must_not_lie_ahead
+from domain.errors import Invalid, NothingChanged, Refusal
 from domain.sealing import Contactable, Familial, Identity
 from domain.values import OrgCode, Text
 
@@ -42,10 +42,6 @@ class FullBeforeJoined(Invalid):
         "转正日期应晚于入党日期；仅 1969-04-01 至 1977-08-11 入党的可以相同。"
         "It comes after joining; equal only for those who joined 1969-04-01 to 1977-08-11."
     )
-
-
-class NothingChanged(Invalid):
-    """没有需要更改的内容。Nothing would change."""
 
 
 class Member(Aggregate):
@@ -141,9 +137,11 @@ class Member(Aggregate):
         """Open a person's file; the id is the person's pseudonym, so twice is refused."""
         joined, full = details["joined_on"], details["full_on"]
         assert isinstance(joined, date)
+        must_not_lie_ahead(joined)
         if joined <= born:
             raise JoinedBeforeBirth(joined_on=joined.isoformat())
         if isinstance(full, date):
+            must_not_lie_ahead(full)
             legal_equal = full == joined and NO_PROBATION_FROM <= joined <= NO_PROBATION_TO
             if full <= joined and not legal_equal:
                 raise FullBeforeJoined(joined_on=joined.isoformat(), full_on=full.isoformat())

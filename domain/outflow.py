@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from typing import Any, ClassVar, Literal
 from uuid import UUID
+
+from pydantic import AwareDatetime
 
 from domain.absence import (
     Absence,
     AlreadyRegistered,
-    Digest,
+    DepartureReported,
     LeftInTheFuture,
     Offer,
     OfferOpen,
@@ -20,7 +22,7 @@ from domain.absence import (
 from domain.aggregate import Fact
 from domain.aggregate import current as stamp
 from domain.sealing import Contactable, Identity, Noted
-from domain.values import OrgCode, Text
+from domain.values import Digest, OfferNumber, OrgCode, Text
 
 
 class Outflow(Absence):
@@ -39,7 +41,7 @@ class Outflow(Absence):
 
         def apply(self, outflow: Outflow) -> None:
             outflow.member, outflow.left_on = self.member, self.planned_on
-            outflow.destination = self.destination
+            outflow.destination, outflow.correction_asked = self.destination, False
             outflow.state = State.REPORTED
 
     class CorrectionAsked(Fact):
@@ -47,6 +49,9 @@ class Outflow(Absence):
 
         TOPIC: ClassVar[str] = "outflow.correction_asked"
         reason: Text
+
+        def apply(self, outflow: Outflow) -> None:
+            outflow.correction_asked = True
 
     class Registered(Fact):
         """外出登记: the origin is answerable from here on."""
@@ -68,15 +73,20 @@ class Outflow(Absence):
         def apply(self, outflow: Outflow) -> None:
             outflow.member, outflow.left_on = self.member, self.left_on
             outflow.destination, outflow.planned_host = self.destination, self.host
-            outflow.state = State.AWAITING if self.destination else State.UNKNOWN
+            outflow.state = self.state
+
+        @property
+        def state(self) -> State:
+            """去向未明 is a state of its own: it is counted, and it is looked into."""
+            return State.AWAITING if self.destination or self.host else State.UNKNOWN
 
     class Offered(Fact):
         """发出邀约."""
 
         TOPIC: ClassVar[str] = "outflow.offered"
-        offer: int
+        offer: OfferNumber
         host: OrgCode
-        until: datetime
+        until: AwareDatetime
         claim: UUID | None = None
 
         def apply(self, outflow: Outflow) -> None:
@@ -87,7 +97,7 @@ class Outflow(Absence):
         """确认交接: the care passes here, and only here."""
 
         TOPIC: ClassVar[str] = "outflow.confirmed"
-        offer: int
+        offer: OfferNumber
         host: OrgCode
         since: date
         acceptance: Digest
@@ -101,7 +111,7 @@ class Outflow(Absence):
         """对方不接收: the host's answer, noted in the one order that decides."""
 
         TOPIC: ClassVar[str] = "outflow.turned_down"
-        offer: int
+        offer: OfferNumber
         reason_code: Text
         declination: Digest
 
@@ -112,7 +122,7 @@ class Outflow(Absence):
         """邀约到期."""
 
         TOPIC: ClassVar[str] = "outflow.lapsed"
-        offer: int
+        offer: OfferNumber
 
         def apply(self, outflow: Outflow) -> None:
             outflow.close_offer(self.offer, "lapsed")
@@ -121,7 +131,7 @@ class Outflow(Absence):
         """撤回邀约."""
 
         TOPIC: ClassVar[str] = "outflow.recalled"
-        offer: int
+        offer: OfferNumber
         reason: Text
 
         def apply(self, outflow: Outflow) -> None:
@@ -131,7 +141,7 @@ class Outflow(Absence):
         """接收无效: the acceptance came after the offer was over; both sides show why."""
 
         TOPIC: ClassVar[str] = "outflow.acceptance_void"
-        offer: int
+        offer: OfferNumber
         host: OrgCode
         acceptance: Digest
         because: Text
@@ -208,15 +218,15 @@ class Outflow(Absence):
 
     # Decisions: those of the offer stand in custody.py, which this stream is written by.
 
-    @classmethod
-    def report(cls, id: UUID, member: UUID, **said: Any) -> Outflow:  # noqa: A002
-        """Take note of an intended departure; it becomes an absence when registered."""
-        outflow = cls.begin(id, subject=member)
-        outflow.trigger(cls.Reported, member=member, **said)
-        return outflow
+    def report(self, member: UUID, **said: Any) -> None:
+        """Take note of an intended departure; again only after a correction was asked."""
+        if self.version and not (self.state is State.REPORTED and self.correction_asked):
+            raise DepartureReported(outflow=self.id, state=self.state)
+        self.trigger(self.Reported, member=member, **said)
 
     def ask_correction(self, reason: str) -> None:
         """Send a report back with a reason."""
+        self.must_be_open()
         if self.state is not State.REPORTED:
             raise AlreadyRegistered(outflow=self.id)
         self.trigger(self.CorrectionAsked, reason=reason)
@@ -227,7 +237,6 @@ class Outflow(Absence):
             raise AlreadyRegistered(outflow=self.id)
         if left_on > stamp.get().today:
             raise LeftInTheFuture(left_on=left_on.isoformat())
-        self.subject = member
         self.trigger(self.Registered, on=left_on, member=member, left_on=left_on, **details)
 
     def relocate(self, moved_on: date, destination: str, host: OrgCode | None) -> None:
@@ -247,9 +256,10 @@ class Outflow(Absence):
         self.trigger(self.Returned, on=returned_on, returned_on=returned_on, conduct=conduct)
 
     def close(self, how: str, closed_on: date) -> None:
-        """A transfer, death or the end of membership ends the absence."""
-        self.must_be_registered()
-        self.must_follow_departure(closed_on)
+        """A transfer, death or the end of membership ends the absence, also one only planned."""
+        self.must_be_open()
+        if self.state is not State.REPORTED:
+            self.must_follow_departure(closed_on)
         self.trigger(self.Closed, on=closed_on, how=how, closed_on=closed_on)
 
     def void(self, reason: str, second_person: str) -> None:

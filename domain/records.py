@@ -11,7 +11,7 @@ from eventsourcing.persistence import StoredEvent
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from domain.aggregate import Fact
+from domain.aggregate import Fact, Meta, Part
 from domain.catalogue import FACTS
 from domain.sealing import DataKey, Keyring, Place, Sealed, Unopenable, seal, unseal
 from domain.upcasts import UPCASTS
@@ -25,6 +25,13 @@ _ADDRESS = {"originator_id", "originator_version"}
 
 class Unreadable(Exception):  # noqa: N818 - what is the case.
     """A stored record does not hold what its topic promises."""
+
+
+class Head(Part):
+    """What can be read of any record, of a topic known here or not."""
+
+    meta: Meta
+    outflow: Any = None
 
 
 class Encoded(NamedTuple):
@@ -95,33 +102,55 @@ def encode(fact: Fact, keyring: Keyring) -> Encoded:
 
 
 def decode(record: StoredEvent) -> Fact | None:
-    """Read a record; personal fields stay sealed. None for a topic from a newer version.
+    """Read a record; personal fields stay sealed. None for what only a newer version can read.
 
     Raises:
-        Unreadable: when the state does not fit its topic.
+        Unreadable: when the state does not fit its topic, or its meta is none.
     """
     kind = FACTS.get(record.topic)
     if kind is None:
+        head(record)
         return None
-    state = record.state
-    if kind.VERSION > 1:
-        state = _upcast(record)
-    head = (
+    state = record.state if kind.VERSION == 1 else _upcast(record, kind.VERSION)
+    if not state.startswith(b'{"meta"'):
+        raise Unreadable(f"{record.topic}: the state does not open with its meta")
+    address = (
         f'{{"originator_id":"{record.originator_id}",'
         f'"originator_version":{record.originator_version},'
     )
-    if not state.startswith(b'{"meta"'):
-        raise Unreadable(f"{record.topic}: the state does not open with its meta")
     try:
-        return kind.__pydantic_validator__.validate_json(head.encode() + state[1:])  # type: ignore[no-any-return]
+        # What a newer peer has added, at any depth, is passed over; its bytes are kept.
+        fact: Fact = kind.__pydantic_validator__.validate_json(
+            address.encode() + state[1:], extra="ignore"
+        )
+    except ValidationError as fault:
+        if head(record).meta.schema_version > kind.VERSION:
+            return None
+        raise Unreadable(f"{record.topic}: {fault.errors(include_input=False)}") from fault
+    # A second address inside the state would win over ours.
+    claimed = fact.originator_id, fact.originator_version
+    if claimed != (record.originator_id, record.originator_version):
+        raise Unreadable(f"{record.topic}: the state names another place in the ledger")
+    return fact
+
+
+def head(record: StoredEvent) -> Head:
+    """The meta of a record of any topic.
+
+    Raises:
+        Unreadable: when there is none.
+    """
+    try:
+        return Head.__pydantic_validator__.validate_json(record.state, extra="ignore")  # type: ignore[no-any-return]
     except ValidationError as fault:
         raise Unreadable(f"{record.topic}: {fault.errors(include_input=False)}") from fault
 
 
-def _upcast(record: StoredEvent) -> bytes:
+def _upcast(record: StoredEvent, newest: int) -> bytes:
     body: dict[str, Any] = from_json(record.state)
     version = body["meta"].get("schema_version", 1)
-    newest = FACTS[record.topic].VERSION
+    if version >= newest:
+        return record.state
     while version < newest:
         body = UPCASTS[record.topic, version](body)
         version += 1
@@ -155,4 +184,4 @@ def key_ids(record: StoredEvent) -> list[UUID]:
 
 def audience(record: StoredEvent) -> tuple[OrgCode, ...]:
     """Which organizations must hear of a record, of any topic, known here or not."""
-    return tuple(from_json(record.state)["meta"].get("audience", ()))
+    return head(record).meta.audience

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import os
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol
 from uuid import UUID
@@ -20,6 +21,9 @@ SUITE = "A256GCM-HS256"
 """AES-256-GCM with HMAC-SHA256 key commitment; named in every sealed value."""
 
 _NONCE_BYTES = 12
+
+
+_SHAPE = re.compile(r"[A-Z0-9-]{1,32}\.[0-9a-f]{32}(\.[A-Za-z0-9_-]+){1,8}")
 
 
 class Sealed(str):
@@ -89,7 +93,7 @@ def _b64(raw: bytes) -> str:
 
 
 def _unb64(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 
 def _commitment(key: DataKey, nonce: bytes) -> bytes:
@@ -129,8 +133,12 @@ def unseal(sealed: Sealed, key: DataKey, name: str, place: Place) -> str:
 def _read(value: Any, info: ValidationInfo) -> str:
     if not isinstance(value, str):
         raise ValueError("必须是文字。It must be text.")  # noqa: TRY004 - pydantic wants ValueError.
+    if info.mode != "json":
+        return value
     # What is read from JSON is a stored fact, and stored facts hold only ciphertext.
-    return Sealed(value) if info.mode == "json" else value
+    if not _SHAPE.fullmatch(value):
+        raise ValueError("A personal field is stored unsealed.")
+    return Sealed(value)
 
 
 def _write(value: str) -> str:

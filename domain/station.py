@@ -6,6 +6,7 @@ from typing import ClassVar
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from domain.aggregate import Aggregate, Fact
+from domain.aggregate import current as stamp
 from domain.errors import Refusal
 from domain.values import OrgCode, Text
 
@@ -45,6 +46,11 @@ class Station(Aggregate):
         self.name = self.city = ""
         self.closed = False
 
+    @staticmethod
+    def id_of(org: OrgCode, code: OrgCode) -> UUID:
+        """One stream a code of one organization; another's stations are its own affair."""
+        return uuid5(NAMESPACE_URL, f"station:{org}:{code}")
+
     @classmethod
     def establish(  # noqa: PLR0913 - what the approval document states.
         cls,
@@ -57,7 +63,7 @@ class Station(Aggregate):
         peers: tuple[OrgCode, ...],
     ) -> Station:
         """Set up a station; the approval's number is required at county level or above."""
-        station = cls.begin(uuid5(NAMESPACE_URL, f"station:{code}"))
+        station = cls.begin(cls.id_of(stamp.get().author.org, code))
         station.trigger(
             cls.Established,
             share_with=peers,

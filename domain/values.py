@@ -11,6 +11,7 @@ from uuid import UUID
 import phonenumbers
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -31,27 +32,46 @@ OrgCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,39}$")]
 """An organization's code (组织代码): a lower-case slug, because topics and paths are made of it."""
 
 
+# C0 but for tab and newline, DEL and C1, lone surrogates, and what turns the writing direction.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff]"
+)
+
+
 def _plain(text: str) -> str:
-    """Refuse what is not text: control characters, lone surrogates, a formula in disguise."""
-    if any(c < " " and c not in "\n\t" for c in text) or re.search("[\ud800-\udfff]", text):
+    """Refuse what is not text."""
+    if _CONTROL.search(text):
         raise ValueError("含有控制字符。It holds control characters.")
     return text.strip()
 
 
-def _no_formula(text: str) -> str:
-    if text.startswith(("=", "+", "-", "@", "\t")):
-        raise ValueError("姓名不能是公式。A name cannot be a formula.")
+def _name(text: str) -> str:
+    """Refuse a formula in disguise, also in the full-width spelling, and a second line."""
+    if text.startswith(tuple("=+-@＝＋－＠")) or "\n" in text or "\t" in text:
+        raise ValueError("姓名不能是公式，也不能换行。A name is no formula, and one line.")
     return text
 
 
 Text = Annotated[str, StringConstraints(max_length=TEXT_MAX), AfterValidator(_plain)]
+Stated = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=TEXT_MAX, strip_whitespace=True),
+    AfterValidator(_plain),
+]
+"""Text that must say something. For commands alone: a rule may be tightened, a fact stays."""
+
 Notes = Annotated[str, StringConstraints(max_length=NOTES_MAX), AfterValidator(_plain)]
 Name = Annotated[
     str,
     StringConstraints(min_length=1, max_length=NAME_MAX, strip_whitespace=True),
     AfterValidator(_plain),
-    AfterValidator(_no_formula),
+    AfterValidator(_name),
 ]
+Short = Annotated[str, StringConstraints(max_length=64), AfterValidator(_plain)]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""SHA-256 in hex."""
+
+OfferNumber = Annotated[int, Field(ge=1, le=10_000)]
 
 
 class Value(BaseModel):
@@ -88,7 +108,7 @@ class Occurred(Value):
 
     on: date
     precision: Precision = Precision.DAY
-    at: datetime | None = None
+    at: AwareDatetime | None = None
 
     @classmethod
     def day(cls, on: date) -> Self:
@@ -102,9 +122,9 @@ class Author(Value):
     """经办人: who recorded it, for which organization, in which role, on whose behalf."""
 
     org: OrgCode
-    person: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    role: Annotated[str, StringConstraints(max_length=40)] = "officer"
-    on_behalf_of: Annotated[str, StringConstraints(max_length=64)] | None = None
+    person: Annotated[Short, StringConstraints(min_length=1)]
+    role: Short = "officer"
+    on_behalf_of: Short | None = None
     channel: Channel = "api"
 
 
@@ -112,18 +132,18 @@ class Source(Value):
     """来源: where a value came from; for a file its SHA-256 digest, name, sheet and row."""
 
     kind: Channel = "api"
-    file: Annotated[str, StringConstraints(max_length=200)] | None = None
-    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
-    sheet: Annotated[str, StringConstraints(max_length=60)] | None = None
+    file: Annotated[Text, StringConstraints(max_length=200)] | None = None
+    digest: Digest | None = None
+    sheet: Short | None = None
     row: Annotated[int, Field(ge=1, le=2_000_000)] | None = None
-    reference: Annotated[str, StringConstraints(max_length=200)] | None = None
+    reference: Annotated[Text, StringConstraints(max_length=200)] | None = None
 
 
 class FactId(Value):
     """Names one recorded fact: its stream and version."""
 
     stream: UUID
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(ge=1, le=2**31)]
 
 
 # National id number, telephone and dates: the libraries check the number, we check the person.

@@ -7,7 +7,7 @@ from uuid import UUID
 from domain.activity import ActivityKind
 from domain.attendance import Mark
 from domain.commands.command import Command
-from domain.values import Day, Text
+from domain.values import Day, Stated, Text
 
 
 class HoldActivity(Command):
@@ -15,7 +15,7 @@ class HoldActivity(Command):
 
     on: Day
     kind: ActivityKind = "theme_day"
-    title: Text
+    title: Stated
     place: Text | None = None
 
 
@@ -23,7 +23,7 @@ class CancelActivity(Command):
     """取消活动."""
 
     activity: UUID
-    reason: Text
+    reason: Stated
 
 
 class MarkAttendance(Command):
@@ -40,4 +40,4 @@ class CorrectAttendance(Command):
     activity: UUID
     outflow: UUID
     mark: Mark
-    reason: Text
+    reason: Stated

@@ -6,31 +6,31 @@ from datetime import date
 from uuid import UUID
 
 from domain.commands.command import Command
-from domain.values import OrgCode, Text
+from domain.values import Digest, OfferNumber, OrgCode, Text
 
 
 class LapseOffer(Command):
     """邀约到期（自动）."""
 
     outflow: UUID
-    offer: int
+    offer: OfferNumber
 
 
 class ConfirmCare(Command):
     """答复对方的接收（自动）."""
 
     outflow: UUID
-    offer: int
+    offer: OfferNumber
     host: OrgCode
     since: date
-    acceptance: Text
+    acceptance: Digest
 
 
 class NoteDeclination(Command):
     """记下对方不接收（自动）."""
 
     outflow: UUID
-    offer: int
+    offer: OfferNumber
     host: OrgCode
     reason_code: Text
-    declination: Text
+    declination: Digest

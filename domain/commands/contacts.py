@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from domain.commands.command import Command
-from domain.values import Day, Notes, Text
+from domain.values import Day, Notes, Stated, Text
 
 
 class RecordContact(Command):
@@ -13,8 +13,8 @@ class RecordContact(Command):
 
     outflow: UUID
     on: Day
-    method: Text
-    by: Text
+    method: Stated
+    by: Stated
     reached: bool = True
     condition: Notes | None = None
     matters: Notes | None = None
@@ -26,7 +26,7 @@ class RecordVisit(Command):
 
     outflow: UUID
     on: Day
-    by: Text
+    by: Stated
     festival: Text | None = None
     help_given: Notes | None = None
     condition: Notes | None = None
@@ -39,11 +39,11 @@ class CorrectContact(Command):
     reached: bool | None = None
     condition: Notes | None = None
     matters: Notes | None = None
-    reason: Text
+    reason: Stated
 
 
 class WithdrawContact(Command):
     """撤回联系记录."""
 
     contact: UUID
-    reason: Text
+    reason: Stated

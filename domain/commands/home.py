@@ -8,14 +8,14 @@ from domain.commands.command import Command
 from domain.organization import OrgKind, Peer
 from domain.policy import Terms
 from domain.unit import UnitKind
-from domain.values import Day, OrgCode, Text
+from domain.values import Day, OrgCode, Stated, Text
 
 
 class FoundOrganization(Command):
     """组织建档."""
 
     code: OrgCode
-    name: Text
+    name: Stated
     kind: OrgKind = "department"
     city: Text | None = None
 
@@ -37,16 +37,23 @@ class EstablishStation(Command):
     """设立联络服务站."""
 
     code: OrgCode
-    name: Text
-    city: Text
-    approval: Text
+    name: Stated
+    city: Stated
+    approval: Stated
     host_office: Text | None = None
+
+
+class CloseStation(Command):
+    """撤销联络服务站."""
+
+    station: UUID
+    reason: Stated
 
 
 class OpenUnit(Command):
     """设立党组织."""
 
-    name: Text
+    name: Stated
     kind: UnitKind = "branch"
     parent: UUID | None = None
 
@@ -55,11 +62,11 @@ class RenameUnit(Command):
     """组织更名."""
 
     unit: UUID
-    name: Text
+    name: Stated
 
 
 class CloseUnit(Command):
     """撤销党组织."""
 
     unit: UUID
-    reason: Text
+    reason: Stated

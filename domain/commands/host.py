@@ -7,7 +7,7 @@ from uuid import UUID
 from domain.commands.command import Command
 from domain.inflow import Because, Via
 from domain.inflow import Reason as DeclineReason
-from domain.values import Day, IdNumber, Name, OrgCode, Phone, Text
+from domain.values import Day, IdNumber, Name, OfferNumber, OrgCode, Phone, Stated, Text
 
 
 class ReportInflow(Command):
@@ -34,10 +34,10 @@ class AcceptInflow(Command):
     """接收."""
 
     outflow: UUID
-    offer: int
-    branch: Text
+    offer: OfferNumber
+    branch: Stated
     group: Text | None = None
-    liaison: Text
+    liaison: Stated
     accepted_on: Day
 
 
@@ -45,7 +45,7 @@ class DeclineInflow(Command):
     """不接收."""
 
     outflow: UUID
-    offer: int
+    offer: OfferNumber
     reason_code: DeclineReason
     reason: Text
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from domain.commands.command import Command
 from domain.member import Category
-from domain.values import Day, IdNumber, Name, Notes, Phone, Text
+from domain.values import Day, IdNumber, Name, Notes, Phone, Stated, Text
 
 
 class RegisterMember(Command):
@@ -20,7 +20,7 @@ class RegisterMember(Command):
     category: Category = "正式党员"
     joined_on: Day
     full_on: Day | None = None
-    branch: Text
+    branch: Stated
     former_occupation: Text | None = None
     phone: Phone | None = None
     address: Text | None = None
@@ -39,7 +39,7 @@ class RecordAddress(Command):
     """登记新的联系地址."""
 
     member: UUID
-    address: Text
+    address: Stated
     on: Day | None = None
 
 
@@ -49,7 +49,7 @@ class CorrectIdentity(Command):
     member: UUID
     name: Name | None = None
     number: IdNumber | None = None
-    reason: Text
+    reason: Stated
 
 
 class EndMembership(Command):
@@ -57,5 +57,5 @@ class EndMembership(Command):
 
     member: UUID
     how: Literal["died", "left_party", "removed", "expelled"]
-    document: Text
+    document: Stated
     on: Day

@@ -8,7 +8,8 @@ from uuid import UUID
 from pydantic import Field
 
 from domain.commands.command import Command
-from domain.values import Day, Notes, OrgCode, Phone, Text
+from domain.commands.members import RegisterMember
+from domain.values import Day, Notes, OfferNumber, OrgCode, Phone, Stated, Text
 
 
 class ReportOutflow(Command):
@@ -24,13 +25,12 @@ class AskCorrection(Command):
     """退回补正."""
 
     outflow: UUID
-    reason: Text
+    reason: Stated
 
 
-class RegisterOutflow(Command):
-    """外出登记."""
+class Departure(Command):
+    """外出登记, but for who it is about."""
 
-    member: UUID
     left_on: Day
     reason: Text | None = None
     scope: Text | None = None
@@ -42,6 +42,19 @@ class RegisterOutflow(Command):
     branch_phone: Phone | None = None
     contact_state: Text | None = None
     remark: Notes | None = None
+
+
+class RegisterOutflow(Departure):
+    """外出登记."""
+
+    member: UUID
+
+
+class RegisterDeparture(Command):
+    """外出登记表一行: the person as far as not yet on file, and the absence, both or neither."""
+
+    person: RegisterMember
+    absence: Departure
 
 
 class OfferCare(Command):
@@ -57,8 +70,8 @@ class RecallOffer(Command):
     """撤回邀约."""
 
     outflow: UUID
-    offer: int
-    reason: Text
+    offer: OfferNumber
+    reason: Stated
 
 
 class RecordRelocation(Command):
@@ -66,7 +79,7 @@ class RecordRelocation(Command):
 
     outflow: UUID
     moved_on: Day
-    destination: Text
+    destination: Stated
     host: OrgCode | None = None
 
 
@@ -90,15 +103,15 @@ class VoidOutflow(Command):
     """作废（登记错误，须第二人复核）."""
 
     outflow: UUID
-    reason: Text
-    second_person: Text
+    reason: Stated
+    second_person: Stated
 
 
 class ReportLost(Command):
     """登记失联."""
 
     outflow: UUID
-    basis: Text
+    basis: Stated
 
 
 class ReportRestored(Command):
@@ -112,7 +125,7 @@ class ShareOutflow(Command):
 
     outflow: UUID
     to: OrgCode
-    purpose: Text
+    purpose: Stated
 
 
 class RecognizeClaim(Command):
@@ -126,4 +139,4 @@ class RefuseClaim(Command):
     """答复对方：不是本组织党员."""
 
     inflow: UUID
-    reason: Text
+    reason: Stated

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain.decisions import activities, contacts, departure, home, host, origin
+from domain.decisions import activities, contacts, home, host, members, origin
 from domain.decisions.table import Decision, decide
 
-__all__ = ["Decision", "activities", "contacts", "decide", "departure", "home", "host", "origin"]
+__all__ = ["Decision", "activities", "contacts", "decide", "home", "host", "members", "origin"]

@@ -40,7 +40,7 @@ def _(command: MarkAttendance, ledger: Ledger) -> Decision:
         on=activity.held_on,
         share_with=hearers,
     )
-    activity.share(outflow.keeper)
+    activity.share(hearers)
     return attendance, activity
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 
-from domain.absence import REGISTERED
 from domain.aggregate import current as stamp
 from domain.commands import CorrectContact, RecordContact, RecordVisit, WithdrawContact
 from domain.contact import Contact
-from domain.decisions.home import policy_of
+from domain.decisions.home import arrival_here, policy_of
 from domain.decisions.table import Decision, decide
 from domain.errors import Refusal
-from domain.inflow import Inflow
 from domain.ledger import Ledger
 from domain.outflow import Outflow
 from domain.values import OrgCode
@@ -30,14 +28,14 @@ def with_access(ledger: Ledger, outflow: Outflow, on: date) -> tuple[OrgCode, ..
 
     Raises:
         NotInOurCare: neither origin, nor the carer of that day, nor linked to it.
+        NotRegistered, BeforeDeparture, FlowNotOpen: the day is not one of the absence.
     """
+    outflow.must_cover(on)
     if outflow.keeper == ledger.org:
-        outflow.must_be_registered() if outflow.state not in REGISTERED else None
-        outflow.must_follow_departure(on)
         carer = outflow.carer_on(on)
         return () if carer == ledger.org else (carer,)
     if not outflow.stayed_at(ledger.org, on):
-        link = ledger.find(Inflow, Inflow.id_of(outflow.id, ledger.org))
+        link = arrival_here(ledger, outflow)
         if link is None or not link.linked:
             raise NotInOurCare(outflow=outflow.id, on=on.isoformat())
     return (outflow.keeper,)

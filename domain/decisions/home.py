@@ -5,6 +5,7 @@ from __future__ import annotations
 from domain.aggregate import current as stamp
 from domain.commands import (
     AdoptPolicy,
+    CloseStation,
     CloseUnit,
     EnrolPeer,
     EstablishStation,
@@ -13,8 +14,10 @@ from domain.commands import (
     RenameUnit,
 )
 from domain.decisions.table import Decision, decide
-from domain.ledger import Ledger
+from domain.inflow import Inflow
+from domain.ledger import Ledger, NotOurs
 from domain.organization import Organization
+from domain.outflow import Outflow
 from domain.policy import Policy
 from domain.station import Station
 from domain.unit import Unit
@@ -36,8 +39,18 @@ def policy_of(ledger: Ledger, org: OrgCode) -> Policy:
     return ledger.find(Policy, Policy.id_of(org)) or Policy(Policy.id_of(org), org)
 
 
+def arrival_here(ledger: Ledger, outflow: Outflow) -> Inflow | None:
+    """This organization's one stream about an absence: what found the member, or its own."""
+    claims = (o.claim for o in outflow.offers.values() if o.claim and o.host == ledger.org)
+    ids = (Inflow.id_of(outflow.id, ledger.org), *claims)
+    known = (inflow for id_ in ids if (inflow := ledger.find(Inflow, id_)))
+    return next((inflow for inflow in known if inflow.keeper == ledger.org), None)
+
+
 @decide.register
-def _(command: FoundOrganization, ledger: Ledger) -> Decision:  # noqa: ARG001
+def _(command: FoundOrganization, ledger: Ledger) -> Decision:
+    if command.code != ledger.org:
+        raise NotOurs(kind="organization", id=command.code, keeper=command.code)
     return (Organization.found(**dict(command)),)
 
 
@@ -61,6 +74,13 @@ def _(command: AdoptPolicy, ledger: Ledger) -> Decision:
 @decide.register
 def _(command: EstablishStation, ledger: Ledger) -> Decision:
     return (Station.establish(**dict(command), peers=peers(ledger)),)
+
+
+@decide.register
+def _(command: CloseStation, ledger: Ledger) -> Decision:
+    station = ledger.open(Station, command.station)
+    station.close(command.reason)
+    return (station,)
 
 
 @decide.register

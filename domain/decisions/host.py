@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from domain.absence import NoSuchOffer
 from domain.aggregate import current as stamp
 from domain.commands import (
@@ -15,7 +13,7 @@ from domain.commands import (
     RecordInflowDetails,
     ReportInflow,
 )
-from domain.decisions.home import us
+from domain.decisions.home import arrival_here, us
 from domain.decisions.table import Decision, decide
 from domain.errors import Invalid, Refusal
 from domain.inflow import Inflow
@@ -43,11 +41,11 @@ class AcceptedBeforeDeparture(Invalid):
     """接收日期早于流出日期。Accepted before the member left."""
 
 
-def _arrival(ledger: Ledger, outflow: Outflow, claim: UUID | None = None) -> Inflow:
-    """The inflow of this absence here: the one that found the member, or one of its own."""
-    id_ = claim or Inflow.id_of(outflow.id, ledger.org)
-    known = ledger.find(Inflow, id_)
-    return known.private_copy() if known else Inflow.begin(id_, outflow.member)
+def _arrival(ledger: Ledger, outflow: Outflow) -> Inflow:
+    """A copy of the inflow of this absence here, or a new one."""
+    if known := arrival_here(ledger, outflow):
+        return ledger.open(Inflow, known.id)
+    return Inflow.begin(Inflow.id_of(outflow.id, ledger.org), outflow.member)
 
 
 def _offered(command: AcceptInflow | DeclineInflow, ledger: Ledger) -> tuple[Outflow, Inflow]:
@@ -59,7 +57,7 @@ def _offered(command: AcceptInflow | DeclineInflow, ledger: Ledger) -> tuple[Out
         raise NotOfferedToUs(offer=command.offer, host=made.host)
     if made.state != "open":
         raise OfferNotWaiting(offer=command.offer, state=made.state)
-    return outflow, _arrival(ledger, outflow, made.claim)
+    return outflow, _arrival(ledger, outflow)
 
 
 @decide.register
@@ -67,7 +65,8 @@ def _(command: ReportInflow, ledger: Ledger) -> Decision:
     outflow = ledger.look_up(Outflow, command.outflow)
     if outflow.keeper == ledger.org:
         raise OwnMember(outflow=outflow.id)
-    outflow.must_be_open()
+    outflow.must_be_registered()
+    outflow.must_follow_departure(command.on or stamp.get().today)
     inflow = _arrival(ledger, outflow)
     inflow.report(outflow.id, outflow.keeper, command.via, command.on)
     return (inflow,)
@@ -107,7 +106,7 @@ def _(command: LinkParticipation, ledger: Ledger) -> Decision:
     outflow = ledger.look_up(Outflow, command.outflow)
     if outflow.keeper == ledger.org:
         raise OwnMember(outflow=outflow.id)
-    outflow.must_be_open()
+    outflow.must_be_registered()
     inflow = _arrival(ledger, outflow)
     inflow.link(outflow.id, outflow.keeper, command.note)
     return (inflow,)

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
+from typing import Any
+from uuid import UUID
 
 from domain import custody
+from domain.absence import State
 from domain.aggregate import current as stamp
-from domain.claim import Claim
+from domain.claim import Claim, ClaimNotRecognized, NotAClaim
 from domain.commands import (
     AskCorrection,
     CloseOutflow,
     ConfirmCare,
-    CorrectIdentity,
-    EndMembership,
     LapseOffer,
     NoteDeclination,
     OfferCare,
     RecallOffer,
     RecognizeClaim,
-    RecordAddress,
-    RecordPhone,
     RecordRelocation,
     RecordReturn,
     RefuseClaim,
-    RegisterMember,
+    RegisterDeparture,
     RegisterOutflow,
     ReportLost,
     ReportOutflow,
@@ -32,78 +32,22 @@ from domain.commands import (
     VoidOutflow,
 )
 from domain.decisions.home import policy_of, us
+from domain.decisions.members import on_file, open_file
 from domain.decisions.table import Decision, decide
-from domain.errors import Refusal
 from domain.inflow import Inflow
 from domain.ledger import Ledger
 from domain.member import Member
 from domain.outflow import Outflow
-from domain.values import born_on, sex_of
 
 CARE = "流动党员日常管理 daily care of a floating member"
 """The purpose stated when a member is disclosed to the organization that takes over the care."""
 
 
-class MemberKnown(Refusal):
-    """该公民身份号码已建档。A member with this id number is on file."""
-
-    mend = "请在已有档案上办理。Use the file that exists."
-
-
-@decide.register
-def _(command: RegisterMember, ledger: Ledger) -> Decision:
-    person = ledger.keyring.blind("member", command.number)
-    if ledger.find(Member, person):
-        raise MemberKnown(member=person)
-    member = Member.register(
-        person,
-        born=born_on(command.number),
-        sex=sex_of(command.number),
-        **dict(command),
-    )
-    return (member,)
-
-
-@decide.register
-def _(command: RecordPhone, ledger: Ledger) -> Decision:
-    member = ledger.open(Member, command.member)
-    member.record_phone(command.phone, command.on)
-    return (member,)
-
-
-@decide.register
-def _(command: RecordAddress, ledger: Ledger) -> Decision:
-    member = ledger.open(Member, command.member)
-    member.record_address(command.address, command.on)
-    return (member,)
-
-
-@decide.register
-def _(command: CorrectIdentity, ledger: Ledger) -> Decision:
-    member = ledger.open(Member, command.member)
-    member.correct_identity(command.name, command.number, command.reason)
-    return (member,)
-
-
-@decide.register
-def _(command: EndMembership, ledger: Ledger) -> Decision:
-    member = ledger.open(Member, command.member)
-    if member.away is None:
-        member.end(command.how, command.document, command.on)
-        return (member,)
-    outflow = ledger.open(Outflow, member.away)
-    outflow.close("died" if command.how == "died" else "membership_ended", command.on)
-    member.come_back(outflow.id, command.on)
-    member.end(command.how, command.document, command.on)
-    return member, outflow
-
-
 @decide.register
 def _(command: ReportOutflow, ledger: Ledger) -> Decision:
     member = ledger.open(Member, command.member)
-    id_ = Outflow.id_of(member.id, member.absences + 1)
-    member.leave(id_, stamp.get().today)
-    outflow = Outflow.report(id_, member.id, **command.model_dump(exclude={"member"}))
+    outflow = _only_reported(ledger, member) or _leaving(member, stamp.get().today)
+    outflow.report(**dict(command))
     return outflow, member
 
 
@@ -117,20 +61,41 @@ def _(command: AskCorrection, ledger: Ledger) -> Decision:
 @decide.register
 def _(command: RegisterOutflow, ledger: Ledger) -> Decision:
     member = ledger.open(Member, command.member)
-    reported = ledger.find(Outflow, member.away) if member.away else None
-    if reported is not None and reported.state == "待登记":
-        outflow = reported.private_copy()
-    else:
-        outflow = Outflow.begin(Outflow.id_of(member.id, member.absences + 1), member.id)
-        member.leave(outflow.id, command.left_on)
-    outflow.register(**dict(command))
+    return _register(ledger, member, dict(command))
+
+
+@decide.register
+def _(command: RegisterDeparture, ledger: Ledger) -> Decision:
+    known = on_file(ledger, command.person.number)
+    member = ledger.open(Member, known.id) if known else open_file(ledger, command.person)
+    return _register(ledger, member, {**dict(command.absence), "member": member.id})
+
+
+def _register(ledger: Ledger, member: Member, said: dict[str, Any]) -> Decision:
+    outflow = _only_reported(ledger, member) or _leaving(member, said["left_on"])
+    outflow.register(**said)
     return outflow, member
+
+
+def _only_reported(ledger: Ledger, member: Member) -> Outflow | None:
+    """The departure that waits to be registered."""
+    away = ledger.open(Outflow, member.away) if member.away else None
+    return away if away and away.state is State.REPORTED else None
+
+
+def _leaving(member: Member, on: date) -> Outflow:
+    outflow = Outflow.begin(Outflow.id_of(member.id, member.absences + 1), member.id)
+    member.leave(outflow.id, on)
+    return outflow
 
 
 @decide.register
 def _(command: OfferCare, ledger: Ledger) -> Decision:
-    us(ledger).peer(command.host)
     outflow = ledger.open(Outflow, command.outflow)
+    if command.host != ledger.org:
+        us(ledger).peer(command.host)
+    if command.claim:
+        _must_be_recognized(ledger, command.claim, command)
     member = ledger.open(Member, outflow.member)
     edition = policy_of(ledger, ledger.org).on(stamp.get().today)
     stamp.set(replace(stamp.get(), policy=edition.version))
@@ -228,16 +193,27 @@ def _(command: ShareOutflow, ledger: Ledger) -> Decision:
     return outflow, member
 
 
+def _must_be_recognized(ledger: Ledger, inflow: UUID, command: OfferCare) -> None:
+    found = ledger.look_up(Inflow, inflow)
+    claim = ledger.find(Claim, Claim.id_of(inflow))
+    if found.keeper != command.host or claim is None or claim.outflow != command.outflow:
+        raise ClaimNotRecognized(inflow=inflow, host=found.keeper)
+
+
 def _claim(ledger: Ledger, inflow: Inflow) -> Claim:
+    """Our answer to a claim, as far as given."""
+    if inflow.origin != ledger.org:
+        raise NotAClaim(inflow=inflow.id)
     id_ = Claim.id_of(inflow.id)
     known = ledger.find(Claim, id_)
-    return known.private_copy() if known else Claim.begin(id_, inflow.subject)
+    return ledger.open(Claim, id_) if known else Claim.begin(id_, inflow.subject)
 
 
 @decide.register
 def _(command: RecognizeClaim, ledger: Ledger) -> Decision:
     inflow = ledger.look_up(Inflow, command.inflow)
     outflow = ledger.open(Outflow, command.outflow)
+    outflow.must_be_registered()
     claim = _claim(ledger, inflow)
     claim.recognize(inflow.id, outflow.id, inflow.keeper)
     return (claim,)
