@@ -42,6 +42,8 @@ class Report:
     recorded: int = 0
     repeated: int = 0
     not_ours: int = 0
+    position: int = 0
+    """Give it to a read model as ?after= to read what was imported."""
     refused: list[Fault] = field(default_factory=list)
     warnings: list[Fault] = field(default_factory=list)
     ids: dict[str, UUID] = field(default_factory=dict)
@@ -144,6 +146,7 @@ class Importer:
             for task, outcome in zip(chunk, outcomes, strict=True):
                 _note(report, task.source, outcome)
             self._progress(start + len(chunk), len(tasks))
+        report.position = self._node.ledger.head
         return report
 
     async def _one(self, task: _Task) -> UUID | Refusal:

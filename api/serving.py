@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
 
 from api.app import create_app
 from api.node import Node
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 GRACE_S = 10
 """How long requests under way may take at shutdown."""
@@ -39,6 +43,19 @@ class NodeServer(uvicorn.Server):
         await super().startup(sockets)
         if self._ready is not None and self.started:
             self._ready()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn's, but a signal that was obeyed is not raised again: the node closes first."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {sig: signal.signal(sig, self.handle_exit) for sig in _SIGNALS}
+        try:
+            yield
+        finally:
+            for sig, handler in before.items():
+                signal.signal(sig, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal: waiting requests answer now."""
