@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from domain.ledger import Ledger
 from projections.projection import Projection, Row, Rows, Table
+
+_log = logging.getLogger(__name__)
 
 BATCH_MAX = 1_000
 """Entries applied in one transaction."""
@@ -51,6 +55,8 @@ class Projector:
                 most = max(most, self.advance(name))
                 self.stopped.pop(name, None)
             except Exception as fault:  # noqa: BLE001 - whatever it is, it stops this one alone.
+                if name not in self.stopped:
+                    _log.exception("Read model %s has stopped", name)
                 self.stopped[name] = f"{type(fault).__name__}: {fault}"
         return most
 
@@ -167,7 +173,7 @@ class Projector:
             return
         table, changed = rows.table, list(rows.changed.values())
         names = list(table.columns)
-        arrays = [[row[name] for row in changed] for name in names]
+        arrays = [_column(table, name, changed) for name in names]
         casts = ", ".join(f"%b::{table.columns[name]}[]" for name in names)
         updates = ", ".join(f"{n} = excluded.{n}" for n in names if n != table.key)
         query = (
@@ -176,3 +182,10 @@ class Projector:
             f" ON CONFLICT ({table.key}) DO UPDATE SET {updates}"
         )
         conn.execute(query, arrays, prepare=True)
+
+
+def _column(table: Table, name: str, rows: list[Row]) -> list[Any]:
+    values = [row[name] for row in rows]
+    if table.columns[name] == "jsonb":
+        return [None if value is None else Jsonb(value) for value in values]
+    return values
