@@ -170,8 +170,9 @@ class Absence(Aggregate):
         self.offers = {**self.offers, offer.number: offer}
 
     def close_offer(self, number: int, state: OfferState, acceptance: Digest | None = None) -> None:
-        """An offer is over."""
-        self.settle(self.offers[number]._replace(state=state, acceptance=acceptance))
+        """An offer is over; of one that never was, a peer may say what it likes."""
+        if made := self.offers.get(number):
+            self.settle(made._replace(state=state, acceptance=acceptance))
 
     def end_stay(self, on: date | None) -> None:
         """The care of the current host ends, never before it began."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -46,8 +45,11 @@ CARE = "流动党员日常管理 daily care of a floating member"
 @decide.register
 def _(command: ReportOutflow, ledger: Ledger) -> Decision:
     member = ledger.open(Member, command.member)
-    outflow = _only_reported(ledger, member) or _leaving(member, stamp.get().today)
+    reported = _only_reported(ledger, member)
+    outflow = reported or _next_absence(member)
     outflow.report(**dict(command))
+    if reported is None:
+        member.leave(outflow.id, stamp.get().today)
     return outflow, member
 
 
@@ -72,8 +74,11 @@ def _(command: RegisterDeparture, ledger: Ledger) -> Decision:
 
 
 def _register(ledger: Ledger, member: Member, said: dict[str, Any]) -> Decision:
-    outflow = _only_reported(ledger, member) or _leaving(member, said["left_on"])
+    reported = _only_reported(ledger, member)
+    outflow = reported or _next_absence(member)
     outflow.register(**said)
+    if reported is None:
+        member.leave(outflow.id, said["left_on"])
     return outflow, member
 
 
@@ -83,10 +88,8 @@ def _only_reported(ledger: Ledger, member: Member) -> Outflow | None:
     return away if away and away.state is State.REPORTED else None
 
 
-def _leaving(member: Member, on: date) -> Outflow:
-    outflow = Outflow.begin(Outflow.id_of(member.id, member.absences + 1), member.id)
-    member.leave(outflow.id, on)
-    return outflow
+def _next_absence(member: Member) -> Outflow:
+    return Outflow.begin(Outflow.id_of(member.id, member.absences + 1), member.id)
 
 
 @decide.register

@@ -1,0 +1,1 @@
+"""What may happen, told as given, when and then."""
