@@ -8,12 +8,21 @@ from datetime import datetime
 from typing import Annotated, ClassVar, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 
 from domain.records import STATE_MAX
 from domain.values import DataClass, OrgCode, Text
+from sync import strict
 from sync.errors import Forged, Malformed, TooLarge
-from sync.keys import NodeKeys, b64, fingerprint, usable, verify
+from sync.keys import NodeKeys, b64, fingerprint, sealable, usable, verify
 
 ENTRIES_MAX = 100
 """Entries of one batch: one database commit at the receiver, 5 to 11 times single messages."""
@@ -22,8 +31,28 @@ BATCH_BYTES = 256 * 1024
 """Bytes of one message; the sender stops before it, the receiver refuses beyond it."""
 
 GRANTS_MAX = 600
+"""Keys that travel with one batch: an entry names at most one for each class of data."""
+
+GRANT_BYTES = 320
+"""At most, of one grant as it travels."""
+
+NUMBER_MAX = 2**53 - 1
+"""Of a lane; a reader of JSON anywhere holds it exactly."""
+
+_YEARS = range(2000, 9000)
+"""In which a moment may lie; beyond it, databases and calendars disagree."""
 
 HEADER_MAX = 300
+
+
+def _within_reason(moment: datetime) -> datetime:
+    if moment.year not in _YEARS:
+        raise ValueError("The moment is out of range.")
+    return moment
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_within_reason)]
+Number = Annotated[int, Field(ge=0, le=NUMBER_MAX, strict=True)]
 
 Root = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 NO_ROOT = "0" * 64
@@ -47,15 +76,26 @@ class Message(BaseModel):
         return f"waystation/{self.KIND}/v1 {self.sender} {b64(signature)}\n".encode() + body
 
 
+def _small(state: str) -> str:
+    if len(state.encode()) > STATE_MAX:
+        raise ValueError(f"The state is larger than {STATE_MAX} bytes.")
+    return state
+
+
 class LaneEntry(BaseModel):
     """One record as it stands in the sender's ledger; `state` is its bytes, as text."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     stream: UUID
-    version: Annotated[int, Field(ge=1, le=2**31)]
+    version: Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
     topic: Annotated[str, StringConstraints(pattern=r"^[a-z_]+(\.[a-z_]+)+$", max_length=80)]
-    state: Annotated[str, StringConstraints(max_length=STATE_MAX)]
+    state: Annotated[str, StringConstraints(max_length=STATE_MAX), AfterValidator(_small)]
+
+    @property
+    def weight(self) -> int:
+        """Bytes it takes inside a message; quotes and backslashes of the state count twice."""
+        return len(self.__pydantic_serializer__.to_json(self)) + 1
 
 
 class Grant(BaseModel):
@@ -75,11 +115,11 @@ class Batch(Message):
     KIND: ClassVar[str] = "batch"
 
     receiver: OrgCode
-    first: Annotated[int, Field(ge=1)]
+    first: Annotated[Number, Field(ge=1)]
     before: Root
     root: Root
-    head: Annotated[int, Field(ge=0)]
-    sent_at: datetime
+    head: Number
+    sent_at: Moment
     entries: Annotated[tuple[LaneEntry, ...], Field(max_length=ENTRIES_MAX)] = ()
     grants: Annotated[tuple[Grant, ...], Field(max_length=GRANTS_MAX)] = ()
 
@@ -95,9 +135,9 @@ class LaneReceipt(Message):
     KIND: ClassVar[str] = "receipt"
 
     receiver: OrgCode
-    number: Annotated[int, Field(ge=0)]
+    number: Number
     root: Root
-    at: datetime
+    at: Moment
     refused: Annotated[str, StringConstraints(max_length=300)] | None = None
 
 
@@ -107,8 +147,8 @@ class Want(Message):
     KIND: ClassVar[str] = "want"
 
     receiver: OrgCode
-    after: Annotated[int, Field(ge=0)]
-    at: datetime
+    after: Number
+    at: Moment
 
 
 class Card(Message):
@@ -121,7 +161,7 @@ class Card(Message):
     verify_key: Annotated[str, StringConstraints(max_length=60)]
     sealing_key: Annotated[str, StringConstraints(max_length=60)]
     suite: Literal["Ed25519+X25519"] = "Ed25519+X25519"
-    issued_at: datetime
+    issued_at: Moment
 
     @property
     def fingerprint(self) -> str:
@@ -145,9 +185,9 @@ class Sealed:
         Raises:
             TooLarge, Malformed: before anything is parsed.
         """
-        if len(wire) > BATCH_BYTES * 2:
-            raise TooLarge(bytes=len(wire), maximum=BATCH_BYTES * 2)
-        header, newline, self.body = wire[:HEADER_MAX].partition(b"\n")
+        if len(wire) > BATCH_BYTES:
+            raise TooLarge(bytes=len(wire), maximum=BATCH_BYTES)
+        header, newline, _ = wire[:HEADER_MAX].partition(b"\n")
         if not newline or not header.startswith(_HEAD):
             raise Malformed(where="header")
         self.body = wire[len(header) + 1 :]
@@ -173,6 +213,7 @@ class Sealed:
     def _parse(self, kind: type[M]) -> M:
         if self.kind != kind.KIND:
             raise Malformed(where="kind", kind=self.kind[:20])
+        strict.read(self.body, "body")
         try:
             message: M = kind.__pydantic_validator__.validate_json(self.body)
         except ValidationError as fault:
@@ -186,11 +227,13 @@ class Sealed:
         """A card vouches for itself: it proves possession of the key it shows.
 
         Raises:
-            Forged, Malformed: also for a key that is no proper Ed25519 point.
+            Forged, Malformed: also for a key with which nothing could be checked or sealed.
         """
         card = self._parse(Card)
         if not usable(card.verify_key):
             raise Malformed(where="verify_key")
+        if not sealable(card.sealing_key):
+            raise Malformed(where="sealing_key")
         return self.open(Card, card.verify_key)
 
 

@@ -67,6 +67,10 @@ class VersionGap(LaneFault):
     """该记录的版本不连续。The version does not follow the one before it."""
 
 
+class DoesNotFit(LaneFault):
+    """该记录与此前的内容不符。It does not fit what its stream has said so far."""
+
+
 class StreamStopped(LaneFault):
     """该记录此前有误，后续暂存。An earlier entry of this stream is quarantined."""
 

@@ -3,43 +3,38 @@
 from __future__ import annotations
 
 import base64
-import binascii
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent, Tracking
-from pydantic_core import from_json
 
-from domain.aggregate import Aggregate, Fact
 from domain.ledger import Beside, KeptKeyring, Ledger, Overtaken
-from domain.records import Unreadable, decode
 from domain.sealing import DataKey
 from domain.values import OrgCode
-from sync import authority
-from sync.envelope import BATCH_BYTES, Batch, Grant, LaneReceipt, Sealed, Want
+from sync import evidence
+from sync.checks import Arrivals
+from sync.envelope import Batch, Grant, LaneEntry, LaneReceipt, Sealed, Want
 from sync.errors import (
     Gap,
     LaneFault,
-    Malformed,
     Misaddressed,
-    NotTheKeeper,
     RootsDiffer,
     StreamStopped,
-    TooLarge,
     TooManyParked,
-    VersionGap,
 )
 from sync.keys import NodeKeys, grant_binding
-from sync.relay import Relay, next_root
-from sync.store import LaneStore, Standing
+from sync.numbering import next_root
+from sync.relay import Relay
+from sync.standing import Standing
+from sync.store import LaneStore
 
 PARKED_MAX = 10_000
 """Quarantined entries open at once for one sender; beyond it the lane waits for an operator."""
 
-_UNKNOWN_SENDER = "?"
+_KEY_BYTES = 32
+_REASON_MAX = 300
 
 
 class Outcome(NamedTuple):
@@ -55,6 +50,14 @@ class GrantKeyring(KeptKeyring, Protocol):
 
     def row(self, key: DataKey, minted_by: OrgCode) -> Beside:
         """The row, wrapped."""
+
+
+class _Fault(NamedTuple):
+    """One entry that is set aside."""
+
+    number: int
+    record: StoredEvent
+    fault: LaneFault
 
 
 class Inbox:
@@ -73,11 +76,12 @@ class Inbox:
         self._relay, self._keyring, self._clock = relay, keyring, clock
 
     def accept(self, wire: bytes) -> Outcome:
-        """Check and record one batch; the answer is a receipt, or a want for missing numbers."""
-        sender = _UNKNOWN_SENDER
+        """Check and record one batch; the answer is a receipt, or a want for missing numbers.
+
+        The answer is empty for a sender nobody has enrolled.
+        """
+        sender = evidence.UNKNOWN_SENDER
         try:
-            if len(wire) > BATCH_BYTES * 2:
-                raise TooLarge(bytes=len(wire), maximum=BATCH_BYTES * 2)
             sealed = Sealed(wire)
             peer = self._relay.peer(sealed.sender)
             sender = peer.code
@@ -111,151 +115,121 @@ class Inbox:
         standing = self._store.standing_in(batch.sender)
         if batch.first > standing.number + 1:
             raise Gap(expected=standing.number + 1, got=batch.first)
-        self._check_roots(batch, standing)
-        fresh = batch.entries[standing.number + 1 - batch.first :]
+        records = [_record(entry) for entry in batch.entries]
+        here = self._store.records({_stream(record) for record in records}) if records else {}
+        _must_agree(batch, records, standing, here)
+        fresh = records[standing.number + 1 - batch.first :]
         if not fresh:
+            self._store.hear(batch.sender, self._clock(), batch.head, batch.sent_at)
             return Outcome(self.receipt(batch.sender), 0)
-        records = [_record(e.stream, e.version, e.topic, e.state) for e in fresh]
-        good, parked = self._sort(batch, standing.number + 1, records)
-        if parked and self._store.parked(batch.sender) + len(parked) > PARKED_MAX:
+        granted = self._granted(batch)
+        arrivals = Arrivals(self._ledger, batch.sender, here, granted)
+        good, faults = self._sort(arrivals, standing.number + 1, fresh)
+        if faults and self._store.parked(batch.sender) + len(faults) > PARKED_MAX:
             raise TooManyParked(peer=batch.sender, maximum=PARKED_MAX)
-        now = self._clock()
+        return self._record(batch, granted, good, faults, wire)
+
+    def _record(
+        self,
+        batch: Batch,
+        granted: dict[UUID, DataKey],
+        good: Sequence[StoredEvent],
+        faults: Sequence[_Fault],
+        wire: bytes,
+    ) -> Outcome:
+        now, peer = self._clock(), batch.sender
         beside = (
-            *self._grant_rows(batch),
-            *self._parked_rows(batch.sender, now, parked, wire),
-            Beside("lane_in", (batch.sender, batch.last, batch.root, now, batch.head)),
+            *(self._keyring.row(key, peer) for key in granted.values()),
+            # The signed batch is the evidence; it is kept once, with the first entry it parks.
+            *(
+                evidence.parked(peer, now, f.fault, f.number, f.record, b"" if i else wire)
+                for i, f in enumerate(faults)
+            ),
+            Beside("lane_in", (peer, batch.last, batch.root, now, batch.head, batch.sent_at)),
         )
         try:
-            self._ledger.replicate(good, Tracking(f"lane:{batch.sender}", batch.last), beside)
+            self._ledger.replicate(good, Tracking(f"lane:{peer}", batch.last), beside)
         except Overtaken:
             # Another delivery of the same entries was faster; what it recorded is what we answer.
-            return Outcome(self.receipt(batch.sender), 0)
-        return Outcome(self.receipt(batch.sender), len(good))
-
-    def _check_roots(self, batch: Batch, standing: Standing) -> None:
-        root = batch.before
-        number = batch.first - 1
-        agreed = number != standing.number or root == standing.root
-        for entry in batch.entries:
-            root = next_root(root, _record(entry.stream, entry.version, entry.topic, entry.state))
-            number += 1
-            agreed = agreed and (number != standing.number or root == standing.root)
-        if not agreed or root != batch.root:
-            raise RootsDiffer(peer=batch.sender, first=batch.first, last=batch.last)
+            return Outcome(self.receipt(peer), 0)
+        return Outcome(self.receipt(peer), len(good))
 
     def _sort(
-        self, batch: Batch, first: int, records: list[StoredEvent]
-    ) -> tuple[list[StoredEvent], list[tuple[int, StoredEvent, LaneFault]]]:
+        self, arrivals: Arrivals, first: int, records: Sequence[StoredEvent]
+    ) -> tuple[list[StoredEvent], list[_Fault]]:
         """What may be recorded, and what is parked with its fault; a fault stops its stream."""
-        streams = [r.originator_id for r in records if isinstance(r.originator_id, UUID)]
-        versions = self._store.versions(streams)
-        stopped = self._store.stopped(batch.sender, streams)
-        arriving: dict[UUID, Fact] = {}
+        stopped = self._store.stopped(arrivals.sender, {_stream(record) for record in records})
         good: list[StoredEvent] = []
-        parked: list[tuple[int, StoredEvent, LaneFault]] = []
+        faults: list[_Fault] = []
         for number, record in enumerate(records, first):
-            stream = record.originator_id
-            assert isinstance(stream, UUID)
+            stream = _stream(record)
             try:
                 if stream in stopped:
                     raise StreamStopped(stream=stream)
-                fact = self._check(record, batch.sender, versions.get(stream, 0), arriving)
+                arrivals.take(record)
             except LaneFault as fault:
                 stopped.add(stream)
-                parked.append((number, record, fault))
-                continue
-            versions[stream] = record.originator_version
-            good.append(record)
-            if fact is not None and record.originator_version == 1:
-                arriving[stream] = fact
-        return good, parked
+                faults.append(_Fault(number, record, fault))
+            else:
+                good.append(record)
+        return good, faults
 
-    def _check(
-        self, record: StoredEvent, sender: OrgCode, version: int, arriving: dict[UUID, Fact]
-    ) -> Fact | None:
-        try:
-            keeper = from_json(record.state)["meta"]["keeper"]
-            fact = decode(record)
-        except (ValueError, KeyError, TypeError, Unreadable) as fault:
-            raise Malformed(topic=record.topic, because=str(fault)[:200]) from None
-        if keeper != sender:
-            raise NotTheKeeper(keeper=str(keeper)[:40], sender=sender)
-        if record.originator_version != version + 1:
-            raise VersionGap(expected=version + 1, got=record.originator_version)
-        if version and self._kept_by_another(record, sender):
-            raise NotTheKeeper(stream=record.originator_id, sender=sender)
-        if fact is not None:
-            authority.check(fact, sender, self._ledger, arriving)
-        return fact
+    def _granted(self, batch: Batch) -> dict[UUID, DataKey]:
+        """The keys that travel with the batch and are new here; a key once held stays as it is."""
+        new = (grant for grant in batch.grants if self._keyring.key(grant.key) is None)
+        opened = (self._opened(batch.sender, grant) for grant in new)
+        return {key.id: key for key in opened if key is not None}
 
-    def _kept_by_another(self, record: StoredEvent, sender: OrgCode) -> bool:
-        stream = record.originator_id
-        assert isinstance(stream, UUID)
-        known = self._ledger.find(Aggregate, stream)
-        return known is not None and known.keeper != sender
-
-    def _grant_rows(self, batch: Batch) -> list[Beside]:
-        return [
-            self._keyring.row(key, batch.sender)
-            for grant in batch.grants
-            if (key := self._granted(batch.sender, grant)) is not None
-        ]
-
-    def _granted(self, sender: OrgCode, grant: Grant) -> DataKey | None:
+    def _opened(self, sender: OrgCode, grant: Grant) -> DataKey | None:
+        """The key, if it was sealed to us by this sender for this person and class."""
         binding = grant_binding(
             sender, self._ledger.org, grant.key, grant.subject, grant.data_class
         )
         try:
             secret = self._keys.unwrap(base64.b64decode(grant.wrapped, validate=True), binding)
-        except binascii.Error:
+        except ValueError:
             return None
-        if secret is None or len(secret) != 32:  # noqa: PLR2004 - AES-256.
+        if secret is None or len(secret) != _KEY_BYTES:
             return None
         return DataKey.of(grant.key, grant.subject, grant.data_class, secret)
-
-    def _parked_rows(
-        self,
-        sender: OrgCode,
-        now: datetime,
-        parked: list[tuple[int, StoredEvent, LaneFault]],
-        wire: bytes,
-    ) -> list[Beside]:
-        # The signed batch is the evidence; it is kept once, with the first entry it parks.
-        return [
-            self._evidence(sender, now, number, record, fault, wire=b"" if i else wire)
-            for i, (number, record, fault) in enumerate(parked)
-        ]
 
     def _refuse(self, sender: OrgCode, wire: bytes, fault: LaneFault) -> Outcome:
         if isinstance(fault, Gap):
             return Outcome(self.want(sender), 0, fault)
-        kept = wire[: BATCH_BYTES * 2]
-        row = self._evidence(sender, self._clock(), None, None, fault, wire=kept)
-        self._store.refuse(row)
-        answer = b"" if sender == _UNKNOWN_SENDER else self.receipt(sender, str(fault)[:300])
-        return Outcome(answer, 0, fault)
-
-    def _evidence(  # noqa: PLR0913 - one row.
-        self,
-        peer: OrgCode,
-        at: datetime,
-        number: int | None,
-        record: StoredEvent | None,
-        fault: LaneFault,
-        *,
-        wire: bytes,
-    ) -> Beside:
-        evidence = json.dumps(fault.facts, default=str, ensure_ascii=False).replace("\\u0000", "")
-        address: tuple[object, ...] = (None, None, None, None)
-        if record:
-            address = (
-                record.originator_id,
-                record.originator_version,
-                record.topic,
-                record.state,
-            )
-        return Beside("quarantine", (peer, at, fault.code(), evidence, number, *address, wire))
+        self._store.refuse(evidence.refused(sender, self._clock(), fault, wire))
+        if sender == evidence.UNKNOWN_SENDER:
+            return Outcome(b"", 0, fault)
+        return Outcome(self.receipt(sender, evidence.plain(str(fault))[:_REASON_MAX]), 0, fault)
 
 
-def _record(stream: UUID, version: int, topic: str, state: str) -> StoredEvent:
-    return StoredEvent(stream, version, topic, state.encode())
+def _must_agree(
+    batch: Batch,
+    records: Sequence[StoredEvent],
+    standing: Standing,
+    here: dict[UUID, list[StoredEvent]],
+) -> None:
+    """The batch continues, or repeats, the very history that was recorded before."""
+    root, number = batch.before, batch.first - 1
+    agreed = number != standing.number or root == standing.root
+    for record in records:
+        root, number = next_root(root, record), number + 1
+        agreed = agreed and (number != standing.number or root == standing.root)
+        if number <= standing.number:
+            # A repetition that ends before our root says nothing about it: compare the bytes.
+            same_place = [r for r in here[_stream(record)] if _version(r) == _version(record)]
+            agreed = agreed and all(r == record for r in same_place)
+    if not agreed or root != batch.root:
+        raise RootsDiffer(peer=batch.sender, first=batch.first, last=batch.last)
+
+
+def _record(entry: LaneEntry) -> StoredEvent:
+    return StoredEvent(entry.stream, entry.version, entry.topic, entry.state.encode())
+
+
+def _stream(record: StoredEvent) -> UUID:
+    assert isinstance(record.originator_id, UUID)
+    return record.originator_id
+
+
+def _version(record: StoredEvent) -> int:
+    return record.originator_version

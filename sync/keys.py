@@ -46,6 +46,15 @@ def usable(verify_key: str) -> bool:
         return False
 
 
+def sealable(sealing_key: str) -> bool:
+    """Whether something can be sealed to it: a proper X25519 key, not of low order."""
+    try:
+        wrap(b"", sealing_key, b"")
+    except ValueError:
+        return False
+    return True
+
+
 def verify(verify_key: str, message: bytes, signature: bytes) -> bool:
     """Whether the signature is that key's."""
     try:
@@ -114,7 +123,8 @@ class NodeKeys:
 
 def wrap(secret: bytes, sealing_key: str, binding: bytes) -> bytes:
     """Seal a data key to a peer's public key (HPKE, RFC 9180)."""
-    public = X25519PublicKey.from_public_bytes(base64.b64decode(sealing_key))
+    raw = base64.b64decode(sealing_key, validate=True)
+    public = X25519PublicKey.from_public_bytes(raw)
     return _HPKE.encrypt(secret, public, info=binding)
 
 

@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
-from eventsourcing.persistence import StoredEvent
-from pydantic_core import from_json
-
-from domain.ledger import Entry, Ledger
+from domain.ledger import Ledger
 from domain.organization import Organization, Peer
-from domain.records import digest, key_ids
 from domain.values import OrgCode
-from sync.envelope import BATCH_BYTES, ENTRIES_MAX, Batch, Grant, LaneEntry, LaneReceipt, Sealed
-from sync.errors import NotEnrolled, RootsDiffer
+from sync import evidence
+from sync.envelope import (
+    BATCH_BYTES,
+    ENTRIES_MAX,
+    GRANT_BYTES,
+    GRANTS_MAX,
+    Batch,
+    Grant,
+    LaneEntry,
+    LaneReceipt,
+    Sealed,
+    Want,
+)
+from sync.errors import LaneFault, Misaddressed, NotEnrolled, RootsDiffer
 from sync.keys import NodeKeys, b64, grant_binding, wrap
-from sync.store import LaneStore, Standing
+from sync.numbering import Page, next_root
+from sync.standing import Standing
+from sync.store import LaneStore, Outgoing
+
+__all__ = ["NUMBER_MAX", "Relay", "next_root"]
+
+M = TypeVar("M", LaneReceipt, Want)
 
 NUMBER_MAX = 500
 """Ledger entries numbered in one transaction."""
 
-_ROOM = 8 * 1024
-"""Bytes left for the batch's own fields and grants before it is full."""
-
-
-def next_root(root: str, record: StoredEvent) -> str:
-    """The lane's root after one more entry."""
-    return hashlib.sha256(bytes.fromhex(root) + bytes.fromhex(digest(record))).hexdigest()
+_ROOM = 1024
+"""Bytes for the header and the batch's own fields."""
 
 
 class Relay:
@@ -57,37 +66,35 @@ class Relay:
 
     def number(self) -> int:
         """Number the next entries of the ledger; how many ledger entries were passed."""
-        entries = self._ledger.since(self._store.bookmark(), NUMBER_MAX)
+        bookmark = self._store.bookmark()
+        entries = self._ledger.since(bookmark, NUMBER_MAX)
         if entries:
-            page = _Page(self._ledger, self._store, self.peers())
-            for entry in entries:
-                page.take(entry)
-            self._store.number(page.rows, page.grants, entries[-1].position)
+            page = Page(self._ledger, self._store, self.peers())
+            page.take(entries)
+            self._store.number(page.rows, page.grants, bookmark, entries[-1].position)
         return len(entries)
 
     def batch(self, peer: OrgCode, after: int) -> tuple[bytes, int]:
         """The signed batch that follows a number, and its last number; without news a heartbeat."""
         known = self.peer(peer)
         found = self._store.outgoing(peer, after, ENTRIES_MAX)
-        entries: list[LaneEntry] = []
-        size = _ROOM
-        root = before = self._store.root_out(peer, after) or self._store.head_out(peer).root
-        for number, record, root_here in found:
-            size += len(record.state) + 300
-            if entries and size > BATCH_BYTES:
-                break
-            entries.append(_lane_entry(record))
-            root, last = root_here, number
+        keys: dict[int, list[UUID]] = {}
+        if found:
+            for number, key in self._store.grants(peer, after + 1, found[-1].number):
+                keys.setdefault(number, []).append(key)
+        entries, grants = _fill(found, keys)
+        head = self._store.head_out(peer)
+        before = self._store.root_out(peer, after) or head.root
         message = Batch(
             sender=self._ledger.org,
             receiver=peer,
             first=after + 1,
             before=before,
-            root=root,
-            head=self._store.head_out(peer).number,
+            root=found[len(entries) - 1].root if entries else before,
+            head=head.number,
             sent_at=self._clock(),
             entries=tuple(entries),
-            grants=self._grants(known, after + 1, last) if entries else (),
+            grants=self._grants(known, grants),
         )
         return message.signed(self._keys), message.last
 
@@ -95,26 +102,49 @@ class Relay:
         """Take a receipt in: signed by the peer, and of the history we sent.
 
         Raises:
-            NotEnrolled, Forged, Malformed.
+            NotEnrolled, Forged, Malformed, Misaddressed.
             RootsDiffer: the peer has acknowledged something we did not send.
         """
-        sealed = Sealed(wire)
-        receipt = sealed.open(LaneReceipt, self.peer(sealed.sender).verify_key)
-        if receipt.receiver != self._ledger.org:
-            raise RootsDiffer(receiver=receipt.receiver)
-        ours = self._store.root_out(receipt.sender, receipt.number)
-        if ours != receipt.root:
-            raise RootsDiffer(peer=receipt.sender, number=receipt.number, theirs=receipt.root)
+        receipt = self._read(LaneReceipt, wire)
         self._store.keep_receipt(receipt.sender, receipt.number, receipt.root, receipt.at, wire)
         return receipt
+
+    def wanted(self, wire: bytes) -> Want:
+        """Read a peer's request to send again; `batch(want.sender, want.after)` answers it.
+
+        Raises:
+            NotEnrolled, Forged, Malformed, Misaddressed.
+        """
+        return self._read(Want, wire)
 
     def standing(self, peer: OrgCode) -> tuple[Standing, Standing]:
         """The lane's head and what the peer has acknowledged of it."""
         return self._store.head_out(peer), self._store.acknowledged(peer)
 
-    def _grants(self, peer: Peer, first: int, last: int) -> tuple[Grant, ...]:
+    def _read(self, kind: type[M], wire: bytes) -> M:
+        sender = evidence.UNKNOWN_SENDER
+        try:
+            sealed = Sealed(wire)
+            peer = self.peer(sealed.sender)
+            sender = peer.code
+            message = sealed.open(kind, peer.verify_key)
+            if message.receiver != self._ledger.org:
+                raise Misaddressed(receiver=message.receiver)
+            if isinstance(message, LaneReceipt):
+                self._must_be_ours(message)
+        except LaneFault as fault:
+            self._store.refuse(evidence.refused(sender, self._clock(), fault, wire))
+            raise
+        return message
+
+    def _must_be_ours(self, receipt: LaneReceipt) -> None:
+        ours = self._store.root_out(receipt.sender, receipt.number)
+        if ours != receipt.root:
+            raise RootsDiffer(peer=receipt.sender, number=receipt.number, theirs=receipt.root)
+
+    def _grants(self, peer: Peer, key_ids: Sequence[UUID]) -> tuple[Grant, ...]:
         grants = []
-        for key_id in self._store.grants(peer.code, first, last):
+        for key_id in key_ids:
             key = self._ledger.keyring.key(key_id)
             if key is None:
                 continue  # Destroyed since: nobody is granted it any more.
@@ -132,69 +162,27 @@ class Relay:
         return tuple(grants)
 
 
-class _Page:
-    """One pass over some ledger entries: the rows that number them."""
-
-    def __init__(self, ledger: Ledger, store: LaneStore, peers: dict[OrgCode, Peer]) -> None:
-        self._ledger, self._store, self._peers = ledger, store, peers
-        self._heads: dict[OrgCode, Standing] = {}
-        self._heard: set[tuple[OrgCode, UUID]] = set()
-        self._granted: set[tuple[OrgCode, UUID]] = set()
-        self.rows: list[tuple[OrgCode, int, UUID, int, int, bytes]] = []
-        self.grants: list[tuple[OrgCode, UUID, int]] = []
-
-    def take(self, entry: Entry) -> None:
-        """Number an entry for each organization that must hear of it; our own facts alone."""
-        meta = from_json(entry.record.state)["meta"]
-        if meta["keeper"] != self._ledger.org:
-            return
-        stream = entry.record.originator_id
-        assert isinstance(stream, UUID)
-        for code in meta.get("audience", ()):
-            if code not in self._peers:
-                raise NotEnrolled(sender=code, position=entry.position)
-            if self._hears(code, stream):
-                self._add(code, entry.record, entry.position)
-            else:
-                # Whoever joins receives the stream from its first fact.
-                for record in self._ledger.stream(stream):
-                    if record.originator_version <= entry.record.originator_version:
-                        self._add(code, record, entry.position)
-                self._heard.add((code, stream))
-
-    def _hears(self, code: OrgCode, stream: UUID) -> bool:
-        if (code, stream) not in self._heard and self._store.heard_streams(code, [stream]):
-            self._heard.add((code, stream))
-        return (code, stream) in self._heard
-
-    def _add(self, code: OrgCode, record: StoredEvent, position: int) -> None:
-        head = self._heads.get(code) or self._store.head_out(code)
-        root = next_root(head.root, record)
-        number = head.number + 1
-        self._heads[code] = Standing(number, root)
+def _fill(
+    found: Sequence[Outgoing], keys: dict[int, list[UUID]]
+) -> tuple[list[LaneEntry], list[UUID]]:
+    """As many entries, with the keys they bring, as one message holds; at least one."""
+    entries: list[LaneEntry] = []
+    grants: list[UUID] = []
+    size = _ROOM
+    for number, record, _ in found:
         stream = record.originator_id
         assert isinstance(stream, UUID)
-        version = record.originator_version
-        self.rows.append((code, number, stream, version, position, bytes.fromhex(root)))
-        for key_id in key_ids(record):
-            self._grant(code, key_id, number)
-
-    def _grant(self, code: OrgCode, key_id: UUID, number: int) -> None:
-        if (code, key_id) in self._granted:
-            return
-        self._granted.add((code, key_id))
-        key = self._ledger.keyring.key(key_id)
-        allowed = key is not None and key.data_class in self._peers[code].grants
-        if allowed and not self._store.granted(code, [key_id]):
-            self.grants.append((code, key_id, number))
-
-
-def _lane_entry(record: StoredEvent) -> LaneEntry:
-    stream = record.originator_id
-    assert isinstance(stream, UUID)
-    return LaneEntry(
-        stream=stream,
-        version=record.originator_version,
-        topic=record.topic,
-        state=record.state.decode(),
-    )
+        entry = LaneEntry(
+            stream=stream,
+            version=record.originator_version,
+            topic=record.topic,
+            state=record.state.decode(),
+        )
+        brought = keys.get(number, [])
+        size += entry.weight + GRANT_BYTES * len(brought)
+        full = size > BATCH_BYTES or len(grants) + len(brought) > GRANTS_MAX
+        if entries and full:
+            break
+        entries.append(entry)
+        grants += brought
+    return entries, grants
