@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from psycopg.rows import dict_row
 from pydantic import Field
 
 from api.app_state import Running, running
@@ -64,17 +63,11 @@ async def caught_up(node: Running, model: str, position: int | None) -> None:
         raise NotYet(model=model, after=position) from None
 
 
-def select(node: Running, query: str, values: dict[str, Any]) -> list[Row]:
-    """Rows of a read model."""
-    with node.node.database.connection() as conn, conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(query, values, prepare=True).fetchall()
-
-
 async def page(
     node: Running, query: str, values: dict[str, Any], key: str, cursor: Any
 ) -> dict[str, Any]:
     """A page: items, and the cursor of the next one, if there is one."""
-    rows = await asyncio.to_thread(select, node, query, {**values, "after": cursor})
+    rows = await asyncio.to_thread(node.node.database.rows, query, {**values, "after": cursor})
     more = len(rows) == values["limit"]
     return {"items": rows, "next": rows[-1][key] if more else None}
 
@@ -172,17 +165,25 @@ async def board(
     await caught_up(node, "custody", after)
     values = {"outflow": outflow, "open": open, "limit": limit}
     found = await page(node, custody.BOARD, values, "outflow", cursor)
-    terms = Terms()
     for row in found["items"]:
+        terms = _terms(node, row["origin"])
         turn = custody.turn(row, terms.acceptance_days, terms.report_in_days)
         row["turn"] = turn._asdict() if turn else None
     return found
 
 
+def _terms(node: Running, origin: str) -> Terms:
+    policy = node.node.ledger.find(Policy, Policy.id_of(origin))
+    today = node.node.clock().astimezone(CIVIL_ZONE).date()
+    return policy.on(today).terms if policy else Terms()
+
+
 @router.get("/claims")
 async def claims(request: Request, limit: Limit = 100) -> list[Row]:
     """待认领: members a host found and nobody has answered for."""
-    return await asyncio.to_thread(select, running(request), custody.CLAIMS, {"limit": limit})
+    return await asyncio.to_thread(
+        running(request).node.database.rows, custody.CLAIMS, {"limit": limit}
+    )
 
 
 @router.get("/contacts/due")

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
 POOL_MAX = 8
@@ -43,6 +44,11 @@ class Database:
         """A pooled connection, in autocommit; `with conn.transaction()` for more."""
         with self._pool.connection() as conn:
             yield conn
+
+    def rows(self, query: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+        """What a read model answers: each row by column name."""
+        with self.connection() as conn, conn.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(query, values, prepare=True).fetchall()
 
     def parameters(self) -> dict[str, Any]:
         """What the library's datastore wants to know."""
