@@ -13,7 +13,7 @@ from api.app_state import Running
 from api.audit import Auditor
 from api.gate import Gate as Door
 from api.node import Node
-from api.routes import commands, imports, lanes, questions
+from api.routes import commands, imports, lanes, questions, upkeep
 from api.worker import Worker
 from sync.lane_http import Gate
 
@@ -51,6 +51,6 @@ def create_app(node: Node) -> FastAPI:
     app.state.running = Running(node, worker, Auditor(node.database, node.ledger), Gate(node.relay))
     app.add_middleware(Door)
     problems.install(app)
-    for module in (questions, lanes, imports, commands):
+    for module in (questions, lanes, upkeep, imports, commands):
         app.include_router(module.router)
     return app

@@ -200,14 +200,21 @@ def trail(member: str, field: str, url: Url = URL) -> None:
 
 
 @app.command()
-def rebuild(home: Home = HOME, name: str | None = None) -> None:
-    """重建读模型: beside the live one, then compared; the node must not be running."""
-    from api.node import Node  # noqa: PLC0415
+def rebuild(name: str, url: Url = URL) -> None:
+    """重建读模型: beside the live one, which answers until the new one takes over."""
+    answer = Client(url).post(f"/read-models/{name}/rebuild", {})
+    out.print(f"{name}: {'一致 equal' if answer['equal'] else '有差异 the rows have changed'}")
 
-    with Node.open(home.resolve()) as node:
-        for each in [name] if name else list(node.projector.projections):
-            same = node.projector.rebuild(each)
-            out.print(f"{each}: {'一致 equal' if same else '有差异 the rows have changed'}")
+
+@app.command()
+def retry(
+    number: int,
+    url: Url = URL,
+    *,
+    record: Annotated[bool, typer.Option(help="正式登记（默认只试）")] = False,
+) -> None:
+    """重试隔离的来件: a dry run, unless --record."""
+    _show(Client(url).post(f"/quarantine/{number}/retry?dry_run={not record}", {}))
 
 
 def _show(answer: Any) -> None:

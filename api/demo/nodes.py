@@ -16,6 +16,7 @@ from api.client import Client, NoAnswer
 from api.settings import Settings
 from api.storage.server import EmbeddedServer
 from domain.errors import Refusal
+from domain.organization import OrgKind
 from domain.values import OrgCode
 from sync.envelope import read_card
 
@@ -38,7 +39,7 @@ class Organization:
 
     code: OrgCode
     name: str
-    kind: str
+    kind: OrgKind
     city: str | None
 
 
@@ -76,7 +77,7 @@ class Nodes:
         settings = Settings(
             code=organization.code,
             name=organization.name,
-            kind=organization.kind,  # type: ignore[arg-type] - one of the literals above.
+            kind=organization.kind,
             city=organization.city,
             port=_port(home),
             kafka=self._kafka,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
-from api.client import Client
-from api.demo.nodes import CHENGDU, ORIGIN, SHENZHEN, Nodes, Organization
-from api.demo.telling import Telling
+from api.demo.asking import FOUND, Absence, Asking
+from api.demo.nodes import CHENGDU, ORIGIN, SHENZHEN
 from api.excel.sample import FOLDER
 
 FAULTS = {
@@ -20,24 +18,12 @@ FAULTS = {
 """What is wrong with the five dirty rows of the sample."""
 
 MEMBERS, CONTACTS = 24, 288
-HANDED_OVER_ON, RETURNED_ON, MOVED_ON = "2025-01-01", "2026-01-20", "2026-02-10"
-FOUND = {"name": "鹿鸣远", "number": "620982198503150015", "phone": "13900001999"}
-"""An invented member of the origin's whom nobody has announced."""
-
+RETURNED_ON, MOVED_ON = "2026-01-20", "2026-02-10"
 NEW_PHONE = "13900001888"
 
-Absence = dict[str, Any]
 
-
-class Story:
-    """Steps, each repeatable: a command's key makes the same command again do nothing."""
-
-    def __init__(self, nodes: Nodes, telling: Telling) -> None:
-        self.origin = nodes.clients[ORIGIN.code]
-        self.stations: dict[str, Client] = {
-            s.code: nodes.clients[s.code] for s in (CHENGDU, SHENZHEN)
-        }
-        self.telling = telling
+class Story(Asking):
+    """Steps, each repeatable."""
 
     def tell(self) -> dict[str, Any]:
         """The whole story; what the questions afterwards are about."""
@@ -68,12 +54,12 @@ class Story:
             "effective_from": "2025-01-01",
         }
         self.origin.post("/policies", policy, "story/policy")
-        if self._absences():
+        if self.absences():
             say.say("台账已经导入，接着讲。The ledger is imported already.")
             return
         with say.working("试读 dry run"):
             rehearsed = self.origin.import_file("outflows", path, dry_run=True)
-        say.claim("试读没有写入任何一行 the dry run wrote nothing", not self._absences())
+        say.claim("试读没有写入任何一行 the dry run wrote nothing", not self.absences())
         with say.working("登记 import"):
             report = self.origin.import_file("outflows", path, dry_run=False)
         rows = [
@@ -87,7 +73,7 @@ class Story:
             report["recorded"] == MEMBERS == rehearsed["recorded"]
             and report["refused"] == rehearsed["refused"],
         )
-        self._absences(after=report["position"])
+        self.absences(after=report["position"])
         say.claim(
             "拒绝的正是五行有误的 exactly the dirty rows", {r["rule"] for r in rows} == FAULTS
         )
@@ -98,33 +84,33 @@ class Story:
         """Offer every member; the stations accept, and decline one."""
         say = self.telling
         say.chapter("2. 逐人发出邀约，两站接收 every member is offered, the stations accept")
-        absences = self._absences()
+        absences = self.absences()
         wanted = [a for a in absences if a["state"] == "待报到" and a["host"] is None]
         with say.working(f"发出 {len(wanted)} 份邀约 offers"):
             for absence in wanted:
-                self._offer(absence["outflow"], self._station_of(absence).code)
+                self.offer(absence["outflow"], self.station_of(absence).code)
         declined = max(
-            (a for a in absences if self._station_of(a) is SHENZHEN), key=lambda a: a["number"]
+            (a for a in absences if self.station_of(a) is SHENZHEN), key=lambda a: a["number"]
         )
         for station in (CHENGDU, SHENZHEN):
-            mine = [a for a in absences if self._station_of(a) is station]
+            mine = [a for a in absences if self.station_of(a) is station]
             say.until(
                 f"{station.name}看到 {len(mine)} 份邀约 sees its offers",
-                lambda station=station, mine=mine: len(self._board(station)) >= len(mine),  # type: ignore[misc]
+                lambda station=station, mine=mine: len(self.board(station)) >= len(mine),  # type: ignore[misc]
             )
             for absence in mine:
                 if absence is not declined:
-                    self._accept(station, absence["outflow"], 1)
+                    self.accept(station, absence["outflow"], 1)
         body = {"reason_code": "not_here", "reason": "已回酒泉，本人电话确认"}
         path = f"/inflows/{declined['outflow']}/offers/1/declined"
         self.stations[SHENZHEN.code].post(path, body, "story/decline")
         say.until(
             f"{MEMBERS - 1} 名的管理经酒泉确认后转到两站 care passes by the origin's confirmation",
-            lambda: len(self._in_care()) >= MEMBERS - 1,
+            lambda: len(self.in_care()) >= MEMBERS - 1,
         )
         say.until(
             "不接收的一名仍由酒泉负责，原因双方可见 the declined one stays with the origin",
-            lambda: self._reason(declined["outflow"]) == "not_here",
+            lambda: self.reason(declined["outflow"]) == "not_here",
         )
         return declined
 
@@ -135,7 +121,7 @@ class Story:
         inflow = station.post("/inflows/found", body, "story/found")["id"]
         say.until(
             "成都走访发现一名未登记的党员，酒泉收到待认领 a claim the origin must answer",
-            lambda: self._claimed(inflow),
+            lambda: self.claimed(inflow),
         )
         member = {
             **FOUND,
@@ -148,15 +134,15 @@ class Story:
         outflow = self.origin.post("/outflows", left, "story/found/outflow")["id"]
         path = f"/claims/{inflow}/recognized"
         self.origin.post(path, {"outflow": outflow}, "story/found/recognized")
-        self._offer(outflow, CHENGDU.code, claim=inflow)
+        self.offer(outflow, CHENGDU.code, claim=inflow)
         say.until(
             "酒泉认领并发出邀约 recognized and offered",
             lambda: bool(station.get(f"/outflows/{outflow}")["offers"]),
         )
-        self._accept(CHENGDU, outflow, 1, on="2025-03-10")
+        self.accept(CHENGDU, outflow, 1, on="2025-03-10")
         say.until(
             "被发现的党员由成都站管理 and now in the station's care",
-            lambda: self._carer(outflow) == CHENGDU.code,
+            lambda: self.carer(outflow) == CHENGDU.code,
         )
         return str(outflow)
 
@@ -185,7 +171,7 @@ class Story:
         carers = {ORIGIN.code, CHENGDU.code, SHENZHEN.code}
         say.until(
             "酒泉看到同样多的联系 the origin knows as many",
-            lambda: sum(r["contacts"] for r in self._due() if r["carer"] in carers) >= recorded,
+            lambda: sum(r["contacts"] for r in self.due() if r["carer"] in carers) >= recorded,
         )
         del declined
 
@@ -194,44 +180,44 @@ class Story:
         say = self.telling
         say.chapter("4. 一名转移、一名返回 one relocation, one return")
         moved = min(
-            (a for a in self._absences() if self._station_of(a) is CHENGDU and a["phone"]),
+            (a for a in self.absences() if self.station_of(a) is CHENGDU and a["phone"]),
             key=lambda a: a["number"],
         )
         outflow = moved["outflow"]
         assert outflow != declined["outflow"]
-        inflow = self._inflow(outflow)
+        inflow = self.inflow(outflow)
         body = {"because": "relocated", "ended_on": MOVED_ON, "destination": "广东省深圳市"}
         self.stations[CHENGDU.code].post(f"/inflows/{inflow}/end", body, "story/moved/end")
         say.until(
             "成都报告转移，轮到酒泉办理 the origin's turn",
-            lambda: (self._turn(outflow) or {}).get("whose") == ORIGIN.code,
+            lambda: (self.turn(outflow) or {}).get("whose") == ORIGIN.code,
         )
         body = {"moved_on": MOVED_ON, "destination": "广东省深圳市", "host": SHENZHEN.code}
         self.origin.post(f"/outflows/{outflow}/relocation", body, "story/moved")
-        self._offer(outflow, SHENZHEN.code)
+        self.offer(outflow, SHENZHEN.code)
         station = self.stations[SHENZHEN.code]
         say.until(
             "深圳收到邀约和此前的登记 the new host receives the stream from its first fact",
             lambda: len(station.get(f"/outflows/{outflow}")["offers"]) == 2,  # noqa: PLR2004
         )
-        self._accept(SHENZHEN, outflow, 2, on="2026-02-12")
+        self.accept(SHENZHEN, outflow, 2, on="2026-02-12")
         say.until(
             "转移的一名由深圳站管理 now in Shenzhen's care",
-            lambda: self._carer(outflow) == SHENZHEN.code,
+            lambda: self.carer(outflow) == SHENZHEN.code,
         )
         return moved
 
     def return_one(self, moved: Absence) -> None:
         """A member comes home."""
         back = max(
-            (a for a in self._in_care() if self._station_of(a) is CHENGDU and a is not moved),
+            (a for a in self.in_care() if self.station_of(a) is CHENGDU and a is not moved),
             key=lambda a: a["number"],
             default=None,
         )
-        returned = [a for a in self._absences() if a["state"] == "已返回"]
+        returned = [a for a in self.absences() if a["state"] == "已返回"]
         if back is None or returned:
             return
-        inflow = self._inflow(back["outflow"])
+        inflow = self.inflow(back["outflow"])
         body = {"because": "returned", "ended_on": RETURNED_ON}
         self.stations[CHENGDU.code].post(f"/inflows/{inflow}/end", body, "story/back/end")
         body = {"returned_on": RETURNED_ON, "conduct": "表现良好"}
@@ -248,60 +234,3 @@ class Story:
         body = {"phone": NEW_PHONE, "on": "2026-03-01"}
         path = f"/members/{moved['member']}/phone"
         self.origin.post(path, body, "story/phone")
-
-    # Small things.
-
-    def _absences(self, after: int | None = None) -> list[Absence]:
-        rows = self.origin.pages("/outflows", after=after)
-        return [a for a in rows if a["number"] != FOUND["number"]]
-
-    def _in_care(self) -> list[Absence]:
-        return [a for a in self._absences() if a["state"] == "在流入地管理"]
-
-    def _station_of(self, absence: Absence) -> Organization:
-        return CHENGDU if "成都" in (absence["destination"] or "") else SHENZHEN
-
-    def _board(self, station: Organization) -> list[Absence]:
-        return list(self.stations[station.code].pages("/custody"))
-
-    def _due(self) -> list[Absence]:
-        return list(self.origin.pages("/contacts/due"))
-
-    def _offer(self, outflow: str, host: str, claim: str | None = None) -> None:
-        body = {"host": host, **({"claim": claim} if claim else {})}
-        self.origin.post(f"/outflows/{outflow}/offers", body, f"story/offer/{outflow}/{host}")
-
-    def _accept(
-        self, station: Organization, outflow: str, offer: int, on: str = HANDED_OVER_ON
-    ) -> None:
-        body = {
-            "branch": f"{station.city}流动党员党支部",
-            "liaison": "骆干事",
-            "accepted_on": on,
-        }
-        path = f"/inflows/{outflow}/offers/{offer}/accepted"
-        self.stations[station.code].post(path, body, f"story/accept/{outflow}/{offer}")
-
-    def _carer(self, outflow: str) -> str:
-        return str(self.origin.get(f"/outflows/{outflow}")["carer"])
-
-    def _turn(self, outflow: str) -> dict[str, Any] | None:
-        turn: dict[str, Any] | None = self.origin.get(f"/outflows/{outflow}")["turn"]
-        return turn
-
-    def _reason(self, outflow: str) -> str | None:
-        seen = [
-            c.get("/custody", outflow=outflow)["items"]
-            for c in (self.origin, self.stations[SHENZHEN.code])
-        ]
-        reasons = {row["reason"] for rows in seen for row in rows}
-        return reasons.pop() if len(reasons) == 1 else None
-
-    def _claimed(self, inflow: str) -> bool:
-        waiting = {claim["inflow"] for claim in self.origin.get("/claims")}
-        answered = self.origin.get("/history", topic="claim.", limit=500)["items"]
-        return inflow in waiting or bool(answered)
-
-    def _inflow(self, outflow: str) -> str:
-        rows = self.origin.get("/custody", outflow=outflow, open=False)["items"]
-        return str(UUID(rows[0]["inflow"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -66,6 +67,30 @@ BATCH_MAX = 500
 
 KEY_MAX = 200
 
+DEPTH_MAX = 32
+"""Levels of lists and objects in a body; a command has three."""
+
+
+class TooDeep(Invalid):
+    """请求内容嵌套过深。The request is nested too deeply."""
+
+    mend = "请按接口说明的结构提交。Send it in the shape the interface describes."
+
+
+_BRACKETS = re.compile(rb"[\[\]{}]")
+
+
+def must_be_shallow(body: bytes) -> None:
+    """Refuse a body that nests too deeply, before any parser walks down it."""
+    if body.count(b"{") + body.count(b"[") <= DEPTH_MAX:
+        return
+    depth = 0
+    for bracket in _BRACKETS.finditer(body):
+        # Brackets inside a text count as well: nobody writes 32 of them, and no parser is needed.
+        depth += 1 if bracket.group() in b"{[" else -1
+        if depth > DEPTH_MAX:
+            raise TooDeep(maximum=DEPTH_MAX)
+
 
 class BadHeader(Invalid):
     """请求头不正确。A request header is not valid."""
@@ -106,6 +131,7 @@ def _endpoint(kind: type[Command]) -> Callable[[Request], Awaitable[Response]]:
 
     async def endpoint(request: Request) -> Response:
         body = await request.body()
+        must_be_shallow(body)
         try:
             if request.path_params:
                 said = from_json(body or b"{}")
@@ -177,7 +203,9 @@ class TooMany(Invalid):
 @router.post("/contacts/batch", tags=["联系 contacts"], status_code=207)
 async def record_contacts(request: Request) -> list[dict[str, Any]]:
     """成批联系: a list of contacts, each recorded or refused alone, answered in order."""
-    said = from_json(await request.body())
+    body = await request.body()
+    must_be_shallow(body)
+    said = from_json(body)
     if not isinstance(said, list) or len(said) > BATCH_MAX:
         raise TooMany(maximum=BATCH_MAX)
     service: Service = request.app.state.node.service

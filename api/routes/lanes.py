@@ -95,21 +95,6 @@ def _standings(node: Running) -> list[dict[str, Any]]:
     return shown
 
 
-@router.get("/quarantine")
-async def quarantine(request: Request, cursor: int = 0, limit: int = 100) -> list[dict[str, Any]]:
-    """隔离区: what peers sent and was not recorded, with the reason and the evidence."""
-    lanes = running(request).node.lanes
-    return await asyncio.to_thread(lanes.quarantined, cursor, min(limit, 500))
-
-
-@router.get("/health")
-async def health(request: Request) -> dict[str, Any]:
-    """健康: alive, and what has stopped, if anything has."""
-    node = running(request)
-    stopped = {**node.worker.faults, **node.node.projector.stopped}
-    return {"status": "ok" if not stopped else "degraded", "stopped": sorted(stopped)}
-
-
 # For peers: every request is signed.
 
 
