@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
+from functools import lru_cache
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from api.storage.database import Database
 from domain.aggregate import Aggregate, Stamp, current
@@ -17,7 +18,8 @@ from domain.commands import Command
 from domain.decisions import Decision, decide
 from domain.errors import Invalid, Refusal
 from domain.ledger import Beside, Ledger, Overtaken, Receipt
-from domain.values import Author, Channel, FactId, Source
+from domain.sealing import draw
+from domain.values import Author, Channel, FactId, OrgCode, Source
 
 ATTEMPTS_MAX = 4
 """How often a command that was overtaken is decided anew before the person is told."""
@@ -160,19 +162,16 @@ class Service:
         return decision, (Beside("idempotency", row),)
 
     def _stamp(self, who: Who) -> Stamp:
-        command = uuid5(NAMESPACE_URL, f"command:{who.key}") if who.key else uuid4()
+        if who.key:
+            command = uuid5(NAMESPACE_URL, f"command:{who.key}")
+        else:
+            command = UUID(bytes=draw(16), version=4)
         return Stamp(
-            author=Author(
-                org=self.ledger.org,
-                person=who.person,
-                role=who.role,
-                on_behalf_of=who.on_behalf_of,
-                channel=who.channel,
-            ),
+            author=_author(self.ledger.org, who.person, who.role, who.on_behalf_of, who.channel),
             now=self._clock(),
             correlation=who.correlation or command,
             command=command,
-            source=who.source or Source(kind=who.channel),
+            source=who.source or _source(who.channel),
             causation=who.causation,
         )
 
@@ -199,6 +198,18 @@ class Service:
             raise AlreadyRecorded(id=first.id) from None
         if version is not None or attempt + 1 == ATTEMPTS_MAX:
             raise Overtaken(id=first.id) from None
+
+
+@lru_cache(1024)
+def _author(
+    org: OrgCode, person: str, role: str, on_behalf_of: str | None, channel: Channel
+) -> Author:
+    return Author(org=org, person=person, role=role, on_behalf_of=on_behalf_of, channel=channel)
+
+
+@lru_cache
+def _source(channel: Channel) -> Source:
+    return Source(kind=channel)
 
 
 def _digest(command: Command) -> str:

@@ -6,8 +6,10 @@ from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
+from hashlib import sha1
 from typing import Annotated, Any, ClassVar, Self
-from uuid import UUID, uuid5
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -44,7 +46,8 @@ class Stamp:
 
     def new_id(self, kind: str) -> UUID:
         """The id of a stream this command opens: the same command again collides, never doubles."""
-        return uuid5(self.command, kind)
+        # uuid5 written out, at half its price: every command pays it.
+        return UUID(bytes=sha1(self.command.bytes + kind.encode()).digest()[:16], version=5)  # noqa: S324
 
     @property
     def today(self) -> date:
@@ -61,6 +64,11 @@ def must_not_lie_ahead(day: date) -> None:
     today = current.get().today
     if day > today:
         raise InTheFuture(on=day.isoformat(), today=today.isoformat())
+
+
+@lru_cache(1024)
+def _occurred(day: date) -> Occurred:
+    return Occurred(on=day)
 
 
 class Part(BaseModel):
@@ -163,7 +171,7 @@ class Aggregate:
             InTheFuture: when it is said to have happened after today.
         """
         stamp = current.get()
-        occurred = on if isinstance(on, Occurred) else Occurred(on=on or stamp.today)
+        occurred = on if isinstance(on, Occurred) else _occurred(on or stamp.today)
         must_not_lie_ahead(occurred.on)
         audience = self.audience + tuple(
             org for org in share_with if org not in self.audience and org != self.keeper

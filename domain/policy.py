@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import lru_cache
 from typing import Annotated, ClassVar
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -71,6 +72,7 @@ class Policy(Aggregate):
         self.editions: tuple[Edition, ...] = ()
 
     @staticmethod
+    @lru_cache(1024)
     def id_of(org: OrgCode) -> UUID:
         """One stream an organization."""
         return uuid5(NAMESPACE_URL, f"policy:{org}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
-from itertools import groupby
+from itertools import compress, groupby
 from threading import Condition, Thread
 from typing import Any
 from uuid import UUID
@@ -215,46 +215,50 @@ class GroupRecorder(PostgresProcessRecorder):
             return answers
 
     def _insert(self, batch: list[Write]) -> list[list[int] | Exception]:
-        seen: set[tuple[UUID | str, int]] = set()
-        rows: list[tuple[StoredEvent, int]] = []
-        for number, write in enumerate(batch):
-            names = [(r.originator_id, r.originator_version) for r in write.records]
-            if len(set(names)) == len(names) and seen.isdisjoint(names):
-                seen.update(names)
-                rows += ((record, number) for record in write.records)
-        positions = self._insert_rows(rows) if rows else {}
+        rows = _without_repetitions(batch)
+        numbers = [number for _, number in rows]
+        positions = self._insert_rows([record for record, _ in rows], numbers) if rows else {}
         answers: list[list[int] | Exception] = []
-        for write in batch:
-            names = [(r.originator_id, r.originator_version) for r in write.records]
-            got = [positions[name] for name in names if name in positions]
-            # In-batch duplicates: only the first of two commands may claim the position.
-            if len(got) < len(names):
-                answers.append(IntegrityError(f"already recorded: {names[0]}"))
+        for number, write in enumerate(batch):
+            got = positions.get(number, [])
+            if len(got) < len(write.records):
+                name = write.records[0].originator_id, write.records[0].originator_version
+                answers.append(IntegrityError(f"already recorded: {name}"))
             else:
                 answers.append(got)
-                for name in names:
-                    del positions[name]
         return answers
 
-    def _insert_rows(
-        self, rows: list[tuple[StoredEvent, int]]
-    ) -> dict[tuple[UUID | str, int], int]:
-        columns: tuple[list[Any], ...] = ([], [], [], [], [])
-        for record, number in rows:
-            for column, value in zip(
-                columns,
-                (
-                    record.originator_id,
-                    record.originator_version,
-                    record.topic,
-                    record.state,
-                    number,
-                ),
-                strict=True,
-            ):
-                column.append(value)
+    def _insert_rows(self, records: list[StoredEvent], numbers: list[int]) -> dict[int, list[int]]:
+        """By command's number, the positions of its records, in order; none for a conflict."""
+        columns = (
+            [r.originator_id for r in records],
+            [r.originator_version for r in records],
+            [r.topic for r in records],
+            [r.state for r in records],
+            numbers,
+        )
         found = self._conn.execute(_GROUP, columns, prepare=True, binary=True).fetchall()
-        return {(row[0], row[1]): row[2] for row in found}
+        if len(found) < len(records):
+            added = {(row[0], row[1]) for row in found}
+            kept = [(r.originator_id, r.originator_version) in added for r in records]
+            numbers = list(compress(numbers, kept))
+        positions: dict[int, list[int]] = {}
+        # Positions are given in the order of the rows.
+        for number, position in zip(numbers, sorted(row[2] for row in found), strict=True):
+            positions.setdefault(number, []).append(position)
+        return positions
+
+
+def _without_repetitions(batch: list[Write]) -> list[tuple[StoredEvent, int]]:
+    """The records with their command's number; of commands that collide only the first."""
+    seen: set[tuple[UUID | str, int]] = set()
+    rows: list[tuple[StoredEvent, int]] = []
+    for number, write in enumerate(batch):
+        names = {(r.originator_id, r.originator_version) for r in write.records}
+        if len(names) == len(write.records) and seen.isdisjoint(names):
+            seen |= names
+            rows += [(record, number) for record in write.records]
+    return rows
 
 
 def drop(database: Database) -> None:

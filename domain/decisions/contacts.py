@@ -56,7 +56,7 @@ def _(command: RecordContact, ledger: Ledger) -> Decision:
         stamp.get().new_id("contact"),
         member=outflow.member,
         share_with=hearers,
-        **dict(command),
+        **vars(command),
     )
     return (contact,)
 
@@ -69,7 +69,7 @@ def _(command: RecordVisit, ledger: Ledger) -> Decision:
         stamp.get().new_id("contact"),
         member=outflow.member,
         share_with=hearers,
-        **dict(command),
+        **vars(command),
     )
     return (visit,)
 
