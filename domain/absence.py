@@ -106,10 +106,6 @@ class BeforeDeparture(Invalid):
     """日期早于流出日期。The date lies before the departure."""
 
 
-class NoHostCare(Refusal):
-    """该党员目前没有流入地管理。No host has the daily care now."""
-
-
 class SecondPersonNeeded(Invalid):
     """登记错误须由另一人复核。A second person must confirm that it was registered in error."""
 

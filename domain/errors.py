@@ -72,12 +72,3 @@ class BadDate(Invalid):
     """日期不正确。The date is not valid."""
 
     mend = "请按 2016年01月04日 或 2016-01-04 填写。Write it as 2016年01月04日 or 2016-01-04."
-
-
-class BadCode(Invalid):
-    """组织代码不正确。The organization code is not valid."""
-
-    mend = (
-        "请用小写字母、数字和连字符，字母开头，2 至 40 位。"
-        "Use 2 to 40 lower-case letters, digits and hyphens, a letter first."
-    )
