@@ -9,7 +9,7 @@ from threading import Condition, Lock
 from typing import TypeVar
 from uuid import UUID
 
-from eventsourcing.persistence import IntegrityError, StoredEvent, Tracking
+from eventsourcing.persistence import IntegrityError, PersistenceError, StoredEvent, Tracking
 
 from domain import records
 from domain.aggregate import Aggregate, Fact
@@ -62,6 +62,16 @@ class Overtaken(Refusal):
     """记录已被他人先行更改。Somebody else changed the record first."""
 
     mend = "请重新读取后再试。Read it again and retry."
+
+
+class OutcomeUnknown(Refusal):
+    """数据库连接中断，不知是否已登记。The database was lost; whether it is recorded is unknown."""
+
+    kind = "busy"
+    mend = (
+        "请用同一个 Idempotency-Key 重试，不会重复登记。"
+        "Ask again with the same Idempotency-Key: it is recorded once at most."
+    )
 
 
 class Ledger:
@@ -189,6 +199,9 @@ class Ledger:
             if isinstance(fault, IntegrityError):
                 self.forget(a.id for a in aggregates)
                 then(Overtaken(id=first.id, version=first.version))
+            elif isinstance(fault, PersistenceError):
+                self.forget(a.id for a in aggregates)
+                then(OutcomeUnknown(id=first.id))
             elif isinstance(fault, Exception):
                 then(fault)
             else:

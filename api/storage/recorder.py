@@ -11,7 +11,12 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from eventsourcing.persistence import IntegrityError, OperationalError, StoredEvent
+from eventsourcing.persistence import (
+    DatabaseError,
+    IntegrityError,
+    OperationalError,
+    StoredEvent,
+)
 from eventsourcing.postgres import PostgresDatastore, PostgresProcessRecorder
 from psycopg import sql
 
@@ -179,9 +184,15 @@ class GroupRecorder(PostgresProcessRecorder):
             _log.exception("The ledger's connection is lost; %d commands are refused", len(batch))
             answers = [OperationalError(str(fault))] * len(batch)
             self._reconnect()
-        except (psycopg.Error, IntegrityError) as fault:
-            known = fault if isinstance(fault, IntegrityError) else OperationalError(str(fault))
-            answers = [known] * len(batch)
+        except Exception as fault:  # noqa: BLE001 - whatever it is, the thread serves the others.
+            if len(batch) > 1:
+                # One command's rows cannot be written: the others are none the worse for it.
+                for write in batch:
+                    self._commit([write])
+                return
+            _log.warning("A write is refused: %s", fault)
+            known = fault if isinstance(fault, IntegrityError) else DatabaseError(str(fault))
+            answers = [known]
         for write, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Exception):
                 write.done.set_exception(answer)
@@ -201,15 +212,16 @@ class GroupRecorder(PostgresProcessRecorder):
         if plain:
             return self._insert(batch)
         with self._conn.transaction():
-            for write in batch:
-                for statement, values in write.beside:
-                    self._conn.execute(self._beside[statement], values, prepare=True)
             answers = self._insert(batch)
             for write, answer in zip(batch, answers, strict=True):
+                if isinstance(answer, Exception):
+                    if write.tracking is not None:
+                        raise answer
+                    continue  # A refused command leaves nothing, not even its Idempotency-Key.
+                for statement, values in write.beside:
+                    self._conn.execute(self._beside[statement], values, prepare=True)
                 if write.tracking is None:
                     continue
-                if isinstance(answer, Exception):
-                    raise answer
                 with self._conn.cursor(row_factory=psycopg.rows.dict_row) as cursor:
                     self._insert_tracking(cursor, write.tracking)
             return answers
