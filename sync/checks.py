@@ -10,14 +10,13 @@ from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 from pydantic import BaseModel
-from pydantic_core import from_json
 
 from domain.aggregate import Aggregate, Fact, Meta
 from domain.ledger import Ledger
-from domain.records import PERSONAL, Unreadable, decode, place_of
+from domain.records import PERSONAL, Unreadable, decode, head, place_of
 from domain.sealing import DataKey, Sealed, Unopenable, unseal
 from domain.values import OrgCode
-from sync import authority, strict
+from sync import authority, handover, strict
 from sync.errors import DoesNotFit, Malformed, NotTheKeeper, VersionGap
 
 A = TypeVar("A", bound=Aggregate)
@@ -36,12 +35,6 @@ class _Stream:
     version: int = 0
     keeper: OrgCode | None = None
     aggregate: Aggregate | None = None
-
-
-class _Head(BaseModel):
-    """What can be read of every state."""
-
-    meta: Meta
 
 
 class Arrivals:
@@ -86,6 +79,7 @@ class Arrivals:
             raise VersionGap(expected=known.version + 1, got=record.originator_version)
         if fact is not None:
             authority.check(fact, self)
+            handover.check(fact, known.aggregate, self._ledger)
             self._must_open(fact)
             known.aggregate = _after(fact, known.aggregate)
         known.keeper, known.version = meta.keeper, record.originator_version
@@ -116,7 +110,7 @@ def _folded(records: Iterable[StoredEvent]) -> _Stream:
         fact = decode(record)
         if fact is not None:
             stream.aggregate = fact.mutate(stream.aggregate)
-        stream.keeper = stream.keeper or from_json(record.state)["meta"]["keeper"]
+        stream.keeper = stream.keeper or head(record).meta.keeper
         stream.version = record.originator_version
     return stream
 
@@ -131,8 +125,7 @@ def _read(record: StoredEvent) -> tuple[Meta, Fact | None]:
     if not record.state.startswith(b'{"meta"'):
         raise Malformed(topic=record.topic, because="the state does not open with its meta")
     try:
-        meta = _Head.model_validate_json(record.state).meta
-        fact = decode(record)
+        meta, fact = head(record).meta, decode(record)
     except (ValueError, LookupError, Unreadable) as fault:
         raise Malformed(topic=record.topic, because=str(fault)[:200]) from None
     _must_be_usual(meta if fact is None else fact, record.topic)

@@ -213,7 +213,7 @@ class Sealed:
     def _parse(self, kind: type[M]) -> M:
         if self.kind != kind.KIND:
             raise Malformed(where="kind", kind=self.kind[:20])
-        strict.read(self.body, "body")
+        strict.read(self.body, "body", nul=True)
         try:
             message: M = kind.__pydantic_validator__.validate_json(self.body)
         except ValidationError as fault:

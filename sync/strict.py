@@ -15,8 +15,11 @@ INT_MAX = 2**53 - 1
 """The largest whole number that every JSON reader reads exactly (RFC 7493)."""
 
 
-def read(raw: bytes | str, where: str) -> Any:
+def read(raw: bytes | str, where: str, *, nul: bool = False) -> Any:
     """The value, if two readers could not disagree about it (I-JSON, RFC 7493).
+
+    `nul` lets U+0000 pass, which no column of text can hold: in a message, where it is an entry's
+    fault and not the lane's.
 
     A duplicate key is refused although the sender has signed it: one reader takes the first and
     another the last, so two nodes with equal hashes would read different facts.
@@ -28,7 +31,7 @@ def read(raw: bytes | str, where: str) -> Any:
     try:
         text = raw if isinstance(raw, str) else raw.decode()
         value = _DECODER.decode(text)
-        _examine(value, 1)
+        _examine(value, 1, nul=nul)
     except (ValueError, RecursionError) as fault:
         raise Malformed(where=where, because=_reason(fault)) from None
     return value
@@ -67,9 +70,9 @@ def _float(digits: str) -> float:
     return value
 
 
-def _examine(value: Any, depth: int) -> None:
+def _examine(value: Any, depth: int, *, nul: bool) -> None:
     if isinstance(value, str):
-        if "\x00" in value:
+        if "\x00" in value and not nul:
             raise ValueError("NUL, which no column can hold")
         value.encode()
     elif isinstance(value, dict | list):
@@ -77,9 +80,9 @@ def _examine(value: Any, depth: int) -> None:
             raise RecursionError
         if isinstance(value, dict):
             for key in value:
-                _examine(key, depth)
+                _examine(key, depth, nul=nul)
         for item in value.values() if isinstance(value, dict) else value:
-            _examine(item, depth + 1)
+            _examine(item, depth + 1, nul=nul)
 
 
 _DECODER = json.JSONDecoder(
