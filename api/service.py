@@ -6,10 +6,12 @@ import asyncio
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
+from threading import Lock
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from api.storage.database import Database
@@ -51,6 +53,12 @@ class KeyReused(Invalid):
     mend = "请为新的请求使用新的键。Use a new key for a new request."
 
 
+class StillUnderWay(Refusal):
+    """同一个请求正在处理。A request with this Idempotency-Key is still under way."""
+
+    mend = "请稍后用同一个键再问结果。Ask again in a moment, with the same key."
+
+
 @dataclass(frozen=True, slots=True)
 class Who:
     """Who asks, from where, and as part of what."""
@@ -74,6 +82,8 @@ class Service:
 
     def __init__(self, ledger: Ledger, database: Database, clock: Callable[[], datetime]) -> None:
         self.ledger, self._database, self._clock = ledger, database, clock
+        self._under_way: set[str] = set()
+        self._lock = Lock()
         self._answers: deque[tuple[asyncio.Future[Receipt], Receipt | Exception]] = deque()
         with database.connection() as conn:
             conn.execute(TABLES)
@@ -87,21 +97,26 @@ class Service:
         Raises:
             Refusal: nothing was written.
         """
-        if replayed := self._replayed(command, who):
-            return replayed
-        stamp = self._stamp(who)
-        for attempt in range(ATTEMPTS_MAX):
-            decision, beside = self._decide(command, stamp, who, version)
-            try:
-                return self.ledger.record(*decision, beside=beside)
-            except Overtaken:
-                self._give_up_or_again(decision, attempt, version)
+        with self._alone(who.key):
+            if replayed := self._replayed(command, who):
+                return replayed
+            stamp = self._stamp(who)
+            for attempt in range(ATTEMPTS_MAX):
+                decision, beside = self._decide(command, stamp, who, version)
+                try:
+                    return self.ledger.record(*decision, beside=beside)
+                except Overtaken:
+                    self._give_up_or_again(decision, attempt, version)
         raise AssertionError  # The last attempt has raised.
 
     async def submit(self, command: Command, who: Who, version: int | None = None) -> Receipt:
         """As execute, for a caller in an event loop."""
-        if replayed := self._replayed(command, who):
-            return replayed
+        if who.key is None:
+            return await self._submit(command, who, version)
+        with self._alone(who.key):
+            return self._replayed(command, who) or await self._submit(command, who, version)
+
+    async def _submit(self, command: Command, who: Who, version: int | None) -> Receipt:
         stamp = self._stamp(who)
         loop = asyncio.get_running_loop()
         for attempt in range(ATTEMPTS_MAX):
@@ -113,6 +128,22 @@ class Service:
             except Overtaken:
                 self._give_up_or_again(decision, attempt, version)
         raise AssertionError
+
+    @contextmanager
+    def _alone(self, key: str | None) -> Iterator[None]:
+        """One request of a key at a time: the second of two at once could not see the first."""
+        if key is None:
+            yield
+            return
+        with self._lock:
+            if key in self._under_way:
+                raise StillUnderWay(key=key)
+            self._under_way.add(key)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way.discard(key)
 
     def rehearse(self, command: Command, who: Who) -> None:
         """Decide a command and record nothing (a dry run).

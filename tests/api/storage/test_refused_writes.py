@@ -1,4 +1,4 @@
-"""拒绝的写入: what a refused command leaves behind (nothing), and what it does to its neighbours."""
+"""拒绝的写入: a refused command leaves nothing behind, and does its neighbours no harm."""
 
 from __future__ import annotations
 
