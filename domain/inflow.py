@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 
 from domain.aggregate import Aggregate, Fact
 from domain.errors import Invalid, NothingChanged, Refusal
-from domain.sealing import Contactable, Identity
+from domain.sealing import Contactable, Identity, Noted
 from domain.values import OfferNumber, OrgCode, Text
 
 Via = Literal["in_person", "telephone", "qr", "officer", "visit", "police_data"]
@@ -67,7 +67,7 @@ class Inflow(Aggregate):
         number: Identity | None = None
         phone: Contactable | None = None
         via: Via
-        note: Text | None = None
+        note: Noted | None = None
 
         def apply(self, inflow: Inflow) -> None:
             inflow.origin, inflow.found = self.origin, True
@@ -107,7 +107,7 @@ class Inflow(Aggregate):
 
         TOPIC: ClassVar[str] = "inflow.linked"
         outflow: UUID
-        note: Text | None = None
+        note: Noted | None = None
 
         def apply(self, inflow: Inflow) -> None:
             inflow.outflow, inflow.linked = self.outflow, True

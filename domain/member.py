@@ -54,14 +54,14 @@ class Member(Aggregate):
         name: Identity
         number: Identity
         sex: Literal["男", "女"]
-        ethnic: Text | None = None
+        ethnic: Identity | None = None
         born_on: Identity
         education: Text | None = None
         category: Category
         joined_on: date
         full_on: date | None = None
         branch: Text
-        former_occupation: Text | None = None
+        former_occupation: Identity | None = None
         phone: Contactable | None = None
         address: Contactable | None = None
         family: Familial | None = None

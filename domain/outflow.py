@@ -167,7 +167,7 @@ class Outflow(Absence):
 
         TOPIC: ClassVar[str] = "outflow.returned"
         returned_on: date
-        conduct: Text | None = None
+        conduct: Noted | None = None
 
         def apply(self, outflow: Outflow) -> None:
             outflow.finish(State.RETURNED, self.returned_on)
@@ -196,7 +196,7 @@ class Outflow(Absence):
         """失联: a flag; the absence stays open."""
 
         TOPIC: ClassVar[str] = "outflow.contact_lost"
-        basis: Text
+        basis: Noted
 
         def apply(self, outflow: Outflow) -> None:
             outflow.lost = True
