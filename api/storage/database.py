@@ -10,12 +10,18 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from api.storage.errors import DatabaseAway
 
 POOL_MAX = 8
 """Connections for reading; two cores are soon busy."""
 
+POOL_WAIT_S = 5.0
+"""How long a reader waits for one of them."""
+
 STATEMENT_TIMEOUT_MS = 30_000
+"""How long one statement may take; a rebuild works in small ones."""
 
 
 class Database:
@@ -31,6 +37,7 @@ class Database:
             self.conninfo,
             min_size=1,
             max_size=POOL_MAX,
+            timeout=POOL_WAIT_S,
             kwargs={"autocommit": True},
             open=True,
         )
@@ -42,8 +49,11 @@ class Database:
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection[Any]]:
         """A pooled connection, in autocommit; `with conn.transaction()` for more."""
-        with self._pool.connection() as conn:
-            yield conn
+        try:
+            with self._pool.connection() as conn:
+                yield conn
+        except (psycopg.OperationalError, PoolTimeout) as fault:
+            raise DatabaseAway(because=str(fault)[:200]) from fault
 
     def rows(self, query: str, values: dict[str, Any]) -> list[dict[str, Any]]:
         """What a read model answers: each row by column name."""

@@ -24,6 +24,13 @@ class DatabaseNotStarted(Refusal):
     )
 
 
+class DatabaseAway(Refusal):
+    """数据库没有应答。The database does not answer."""
+
+    kind = "busy"
+    mend = "请稍后再试；如持续出现，请检查数据库。Try again; if it goes on, look at the database."
+
+
 class DatabaseNotShipped(Refusal):
     """本机没有内置数据库程序。The programs of the embedded database are not on this machine."""
 
