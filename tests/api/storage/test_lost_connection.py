@@ -38,14 +38,13 @@ def cut(made: Federation, url: str) -> None:
 
 def test_a_reader_of_a_lost_database_is_told_so(made: Federation, database: Database) -> None:
     node = made["jiuquan"]
-    with node.database.connection() as conn:
+
+    with pytest.raises(DatabaseAway), node.database.connection() as conn:
         mine = conn.execute("SELECT pg_backend_pid()").fetchone()
         assert mine is not None
-    with psycopg.connect(database.url, autocommit=True) as conn:
-        conn.execute("SELECT pg_terminate_backend(%s)", mine)
-
-    with pytest.raises(DatabaseAway):
-        node.database.rows("SELECT 1", {})
+        with psycopg.connect(database.url, autocommit=True) as killer:
+            killer.execute("SELECT pg_terminate_backend(%s)", mine)
+        conn.execute("SELECT 1")
 
     assert node.database.rows("SELECT 1 AS one", {}) == [{"one": 1}]
 
