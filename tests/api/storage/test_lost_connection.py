@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from api.node import Node
 from api.storage.errors import DatabaseAway
 from domain.commands import OpenUnit
 from domain.ledger import OutcomeUnknown
@@ -36,15 +37,20 @@ def cut(made: Federation, url: str) -> None:
     assert gone == [(True,)]
 
 
+def read_and_be_cut(node: Node, url: str) -> None:
+    """Read on a connection that is terminated in the middle."""
+    with node.database.connection() as conn:
+        mine = conn.execute("SELECT pg_backend_pid()").fetchone()
+        with psycopg.connect(url, autocommit=True) as killer:
+            killer.execute("SELECT pg_terminate_backend(%s)", mine)
+        conn.execute("SELECT 1")
+
+
 def test_a_reader_of_a_lost_database_is_told_so(made: Federation, database: Database) -> None:
     node = made["jiuquan"]
 
-    with pytest.raises(DatabaseAway), node.database.connection() as conn:
-        mine = conn.execute("SELECT pg_backend_pid()").fetchone()
-        assert mine is not None
-        with psycopg.connect(database.url, autocommit=True) as killer:
-            killer.execute("SELECT pg_terminate_backend(%s)", mine)
-        conn.execute("SELECT 1")
+    with pytest.raises(DatabaseAway):
+        read_and_be_cut(node, database.url)
 
     assert node.database.rows("SELECT 1 AS one", {}) == [{"one": 1}]
 
