@@ -11,6 +11,7 @@ from eventsourcing.persistence import StoredEvent
 from api.storage.database import Database
 from domain.aggregate import Aggregate, Fact
 from domain.contact import Contact
+from domain.errors import Refusal
 from domain.inflow import Inflow
 from domain.ledger import Ledger, NotFound
 from domain.member import Member
@@ -26,6 +27,28 @@ _KNOWN = """
 _ABOUT = """
     SELECT DISTINCT stream FROM history WHERE subject = %s AND starts_with(topic, %s) LIMIT 10000
 """
+
+
+_ABOUT_A_PERSON = (
+    Member.Registered,
+    Member.PhoneRecorded,
+    Member.AddressRecorded,
+    Member.IdentityCorrected,
+    Inflow.Found,
+    Inflow.DetailsRecorded,
+)
+
+FIELDS = frozenset(
+    name for kind in _ABOUT_A_PERSON for name in kind.model_fields if name not in Fact.model_fields
+)
+"""What has a trail."""
+
+
+class NoSuchField(Refusal):
+    """党员没有这个项目。Nothing of that name is recorded about a person."""
+
+    kind = "missing"
+    mend = "请从 known 中选择。Choose one of those under known."
 
 
 class Auditor:
@@ -80,11 +103,17 @@ class Auditor:
     def trail(
         self, member: UUID, field: str, known_at: datetime | None = None
     ) -> list[dict[str, Any]]:
-        """Every value a field of a person ever had here, in order, each with where it came from."""
+        """Every value a field of a person ever had here, in order, each with where it came from.
+
+        Raises:
+            NoSuchField: nothing is recorded about a person under that name.
+        """
+        if field not in FIELDS:
+            raise NoSuchField(field=field[:64], known=sorted(FIELDS))
         streams = [member, *self._streams(member, "inflow.")]
         values = []
         for fact, record, at in self._as_known(streams, known_at):
-            if isinstance(fact, _FIELDS) and getattr(fact, field, None) is not None:
+            if isinstance(fact, _ABOUT_A_PERSON) and getattr(fact, field, None) is not None:
                 value = open_field(fact, field, self._ledger.keyring)
                 values.append({"value": value, **_evidence(fact, record, at)})
         return values
@@ -101,16 +130,6 @@ class Auditor:
             rows = cursor.execute(_KNOWN, (streams, known_at, known_at), prepare=True).fetchall()
         read = [(StoredEvent(*row[:4]), row[4]) for row in rows]
         return [(fact, record, at) for record, at in read if (fact := decode(record)) is not None]
-
-
-_FIELDS = (
-    Member.Registered,
-    Member.PhoneRecorded,
-    Member.AddressRecorded,
-    Member.IdentityCorrected,
-    Inflow.Found,
-    Inflow.DetailsRecorded,
-)
 
 
 def _fold(seen: list[tuple[Fact, StoredEvent, datetime]]) -> Aggregate | None:

@@ -34,11 +34,19 @@ TABLES = """
         key text PRIMARY KEY, digest text NOT NULL, stream uuid NOT NULL, version bigint NOT NULL,
         at timestamptz NOT NULL
     );
+    ALTER TABLE idempotency ADD COLUMN IF NOT EXISTS more int NOT NULL DEFAULT 0;
     CREATE INDEX IF NOT EXISTS idempotency_at ON idempotency (at);
 """
 BESIDE = {
-    "idempotency": "INSERT INTO idempotency VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
+    "idempotency": "INSERT INTO idempotency VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
 }
+
+
+class Stale(Refusal):
+    """记录已有新的版本。The record is no longer at the version in If-Match."""
+
+    kind = "stale"
+    mend = "请重新读取，核对后再试。Read it again, look at what has changed, and retry."
 
 
 class AlreadyRecorded(Refusal):
@@ -186,10 +194,12 @@ class Service:
         first = decision[0]
         before = first.version - len(first.pending)
         if version is not None and version != before:
-            raise Overtaken(id=first.id, expected=version, actual=before)
+            raise Stale(id=first.id, expected=version, actual=before)
         if who.key is None:
             return decision, ()
-        row = (who.key, _digest(command), first.id, first.version, stamp.now)
+        # What one command records is recorded in a row: so many facts follow the first's last.
+        more = sum(len(aggregate.pending) for aggregate in decision[1:])
+        row = (who.key, _digest(command), first.id, first.version, stamp.now, more)
         return decision, (Beside("idempotency", row),)
 
     def _stamp(self, who: Who) -> Stamp:
@@ -211,9 +221,9 @@ class Service:
             return None
         with self._database.connection() as conn:
             row = conn.execute(
-                "SELECT i.digest, i.stream, i.version, max(e.notification_id) FROM idempotency i"
-                " JOIN stored_events e ON e.originator_id = i.stream"
-                " AND e.originator_version = i.version WHERE i.key = %s GROUP BY 1, 2, 3",
+                "SELECT i.digest, i.stream, i.version, e.notification_id + i.more"
+                " FROM idempotency i JOIN stored_events e ON e.originator_id = i.stream"
+                " AND e.originator_version = i.version WHERE i.key = %s",
                 (who.key,),
                 prepare=True,
             ).fetchone()
@@ -227,7 +237,9 @@ class Service:
         first = decision[0]
         if first.version == 1 and self.ledger.find(Aggregate, first.id) is not None:
             raise AlreadyRecorded(id=first.id) from None
-        if version is not None or attempt + 1 == ATTEMPTS_MAX:
+        if version is not None:
+            raise Stale(id=first.id, expected=version) from None
+        if attempt + 1 == ATTEMPTS_MAX:
             raise Overtaken(id=first.id) from None
 
 

@@ -6,23 +6,26 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from functools import lru_cache
+from typing import Annotated, Any
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Request, Response
-from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic import StringConstraints, TypeAdapter, ValidationError
 
-from api.problems import InvalidRequest, of_validation
+from api.bodies import parse, read
+from api.problems import document, invalid
 from api.service import Service, Who
 from domain import commands as c
 from domain.commands import Command
 from domain.errors import Invalid, Refusal
 from domain.ledger import Receipt
+from domain.values import Short
 
 COMMANDS: tuple[tuple[str, type[Command], str], ...] = (
     ("/policies", c.AdoptPolicy, "制度 policy"),
     ("/stations", c.EstablishStation, "联络服务站 stations"),
+    ("/stations/{station}/close", c.CloseStation, "联络服务站 stations"),
     ("/units", c.OpenUnit, "党组织 units"),
     ("/units/{unit}/rename", c.RenameUnit, "党组织 units"),
     ("/units/{unit}/close", c.CloseUnit, "党组织 units"),
@@ -67,35 +70,18 @@ BATCH_MAX = 500
 
 KEY_MAX = 200
 
-DEPTH_MAX = 32
-"""Levels of lists and objects in a body; a command has three."""
-
-
-class TooDeep(Invalid):
-    """请求内容嵌套过深。The request is nested too deeply."""
-
-    mend = "请按接口说明的结构提交。Send it in the shape the interface describes."
-
-
-_BRACKETS = re.compile(rb"[\[\]{}]")
-
-
-def must_be_shallow(body: bytes) -> None:
-    """Refuse a body that nests too deeply, before any parser walks down it."""
-    if body.count(b"{") + body.count(b"[") <= DEPTH_MAX:
-        return
-    depth = 0
-    for bracket in _BRACKETS.finditer(body):
-        # Brackets inside a text count as well: nobody writes 32 of them, and no parser is needed.
-        depth += 1 if bracket.group() in b"{[" else -1
-        if depth > DEPTH_MAX:
-            raise TooDeep(maximum=DEPTH_MAX)
-
 
 class BadHeader(Invalid):
     """请求头不正确。A request header is not valid."""
 
-    mend = "If-Match 为版本号；Idempotency-Key 不超过 200 字符。If-Match is a version number."
+    mend = (
+        "If-Match 为版本号；Idempotency-Key 不超过 200 字符；Waystation-Person 为姓名。"
+        "If-Match is a version number, Waystation-Person a name."
+    )
+
+
+_PERSON = TypeAdapter(Annotated[Short, StringConstraints(min_length=1)])
+_VERSION = re.compile(r'(?:W/)?"?([0-9]{1,9})"?')
 
 
 def who(request: Request) -> Who:
@@ -104,8 +90,15 @@ def who(request: Request) -> Who:
     key = headers.get("idempotency-key")
     if key is not None and not 0 < len(key) <= KEY_MAX:
         raise BadHeader(header="Idempotency-Key")
-    person = unquote(headers.get("waystation-person", "")) or "officer"
-    return Who(person=person[:64], key=key)
+    return Who(person=_person(headers.get("waystation-person", "")), key=key)
+
+
+@lru_cache(1024)
+def _person(named: str) -> str:
+    try:
+        return _PERSON.validate_python(unquote(named) or "officer")
+    except ValidationError:
+        raise BadHeader(header="Waystation-Person") from None
 
 
 def expected_version(request: Request) -> int | None:
@@ -113,10 +106,10 @@ def expected_version(request: Request) -> int | None:
     match = request.headers.get("if-match")
     if match is None:
         return None
-    version = match.strip().removeprefix("W/").strip('"')
-    if not version.isdigit():
+    version = _VERSION.fullmatch(match.strip())
+    if version is None:
         raise BadHeader(header="If-Match")
-    return int(version)
+    return int(version.group(1))
 
 
 def answer(receipt: Receipt, status: int = 201) -> Response:
@@ -130,20 +123,18 @@ def _endpoint(kind: type[Command]) -> Callable[[Request], Awaitable[Response]]:
     validator = kind.__pydantic_validator__
 
     async def endpoint(request: Request) -> Response:
-        body = await request.body()
-        must_be_shallow(body)
+        body = await read(request)
+        in_path = request.path_params
         try:
-            if request.path_params:
-                said = from_json(body or b"{}")
-                if not isinstance(said, dict):
-                    raise InvalidRequest(errors=[{"pointer": "/", "detail": "JSON object"}])
-                command = validator.validate_python({**said, **request.path_params})
+            if in_path:
+                said = parse(body or b"{}")
+                # What is no object is left to the model to refuse.
+                asked = {**said, **in_path} if isinstance(said, dict) else said
+                command = validator.validate_python(asked)
             else:
                 command = validator.validate_json(body)
         except ValidationError as fault:
-            return of_validation(fault, request.url.path)
-        except ValueError as fault:
-            raise InvalidRequest(errors=[{"pointer": "/", "detail": str(fault)}]) from None
+            raise invalid(fault, in_path) from None
         service: Service = request.app.state.node.service
         return answer(await service.submit(command, who(request), expected_version(request)))
 
@@ -203,20 +194,17 @@ class TooMany(Invalid):
 @router.post("/contacts/batch", tags=["联系 contacts"], status_code=207)
 async def record_contacts(request: Request) -> list[dict[str, Any]]:
     """成批联系: a list of contacts, each recorded or refused alone, answered in order."""
-    body = await request.body()
-    must_be_shallow(body)
-    said = from_json(body)
+    said = parse(await read(request))
     if not isinstance(said, list) or len(said) > BATCH_MAX:
         raise TooMany(maximum=BATCH_MAX)
     service: Service = request.app.state.node.service
-    asked = who(request)
-    return await submit_each(service, c.RecordContact, said, asked)
+    return await submit_each(service, c.RecordContact, said, who(request), request.url.path)
 
 
 async def submit_each(
-    service: Service, kind: type[Command], said: list[Any], asked: Who
+    service: Service, kind: type[Command], said: list[Any], asked: Who, path: str
 ) -> list[dict[str, Any]]:
-    """Submit many commands at once, so that they share commits; an answer for each."""
+    """Submit many commands at once, so that they share commits; a receipt or problem for each."""
 
     async def one(number: int, body: Any) -> dict[str, Any]:
         key = f"{asked.key}/{number}" if asked.key else None
@@ -225,9 +213,8 @@ async def submit_each(
             receipt = await service.submit(command, replace(asked, key=key))
             return receipt.model_dump(mode="json")
         except ValidationError as fault:
-            detail = fault.errors(include_url=False, include_context=False, include_input=False)
-            return {"status": 422, "code": InvalidRequest.code(), "errors": detail}
+            return document(invalid(fault, within=("body", number)), path)
         except Refusal as refusal:
-            return {"code": refusal.code(), "title": refusal.sentence(), "mend": refusal.mend}
+            return document(refusal, path)
 
     return await asyncio.gather(*(one(n, body) for n, body in enumerate(said)))

@@ -9,8 +9,10 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from api.app_state import Running, running
+from api.bodies import take, takes
 from api.routes.commands import answer
 from domain.errors import Refusal
+from domain.ledger import Receipt
 from domain.values import DataClass, OrgCode, Value
 from sync.envelope import BATCH_BYTES, read_card
 from sync.errors import LaneFault, Misaddressed
@@ -51,9 +53,10 @@ async def card(request: Request) -> Response:
     return Response(running(request).node.card(), media_type=MEDIA_TYPE)
 
 
-@router.post("/peers", status_code=201)
-async def enrol(request: Request, asked: Enrolment) -> Response:
+@router.post("/peers", status_code=201, response_model=Receipt, openapi_extra=takes(Enrolment))
+async def enrol(request: Request) -> Response:
     """登记对方名片; the fingerprint was compared by telephone."""
+    asked = await take(request, Enrolment)
     try:
         shown = read_card(asked.card.encode())
     except LaneFault as fault:

@@ -11,13 +11,14 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from api.app_state import Running, running
+from api.bodies import take, takes
 from domain.aggregate import CIVIL_ZONE
 from domain.errors import Refusal
 from domain.ledger import NotFound
 from domain.member import Member
 from domain.outflow import Outflow
 from domain.policy import Policy, Terms
-from domain.values import IdNumber, Value
+from domain.values import IdNumber, Short, Text, Value
 from projections import activities, contacts, custody, history, roster
 from projections.projection import Row
 
@@ -75,10 +76,10 @@ async def page(
 @router.get("/outflows")
 async def away(
     request: Request,
-    origin: str | None = None,
-    host: str | None = None,
+    origin: Short | None = None,
+    host: Short | None = None,
     member: UUID | None = None,
-    state: str | None = None,
+    state: Short | None = None,
     cursor: Cursor = None,
     limit: Limit = 100,
     after: After = None,
@@ -142,9 +143,10 @@ class FindByNumber(Value):
     number: IdNumber
 
 
-@router.post("/members/find")
-async def find(request: Request, asked: FindByNumber) -> dict[str, Any]:
+@router.post("/members/find", openapi_extra=takes(FindByNumber))
+async def find(request: Request) -> dict[str, Any]:
     """按公民身份号码查找: by a keyed pseudonym, so that nothing is searched in the clear."""
+    asked = await take(request, FindByNumber)
     ledger = running(request).node.ledger
     person = ledger.keyring.blind("member", asked.number)
     member = await asyncio.to_thread(ledger.look_up, Member, person)
@@ -189,7 +191,7 @@ async def claims(request: Request, limit: Limit = 100) -> list[Row]:
 @router.get("/contacts/due")
 async def due(
     request: Request,
-    carer: str | None = None,
+    carer: Short | None = None,
     outflow: UUID | None = None,
     overdue: bool = False,  # noqa: FBT001, FBT002 - a query parameter.
     on: date | None = None,
@@ -213,7 +215,7 @@ async def due(
 
 @router.get("/activities")
 async def held(
-    request: Request, org: str | None = None, cursor: Cursor = None, limit: Limit = 100
+    request: Request, org: Short | None = None, cursor: Cursor = None, limit: Limit = 100
 ) -> dict[str, Any]:
     """活动."""
     values = {"org": org, "limit": limit}
@@ -238,10 +240,10 @@ class HistoryQuery(Value):
 
     subject: UUID | None = None
     outflow: UUID | None = None
-    person: str | None = None
-    org: str | None = None
-    topic: str | None = None
-    source: str | None = None
+    person: Short | None = None
+    org: Short | None = None
+    topic: Short | None = None
+    source: Text | None = None
     correlation: UUID | None = None
     from_day: date | None = None
     to_day: date | None = None
