@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from domain.values import OrgCode
 from sync.envelope import Batch, LaneReceipt, Sealed, Want
-from sync.errors import Gap, LaneFault, Misaddressed, RootsDiffer
+from sync.errors import Gap, LaneFault, RootsDiffer
 from sync.inbox import Inbox
 from sync.lane import Lane
 from sync.relay import Relay
@@ -32,13 +32,12 @@ class Carrier:
 
     def __init__(
         self,
-        org: OrgCode,
         relay: Relay,
         inbox: Inbox,
         clock: Callable[[], datetime],
         on_recorded: Callable[[], None],
     ) -> None:
-        self._org, self._relay, self._inbox = org, relay, inbox
+        self._relay, self._inbox = relay, inbox
         self._clock, self._on_recorded = clock, on_recorded
         self.lanes: dict[OrgCode, Lane] = {}
 
@@ -65,9 +64,10 @@ class Carrier:
             if last == after:
                 return
 
-    def ask(self, lane: Lane) -> None:
-        """Let the peer send again from what is recorded: nobody knows what the broker lost."""
+    def enter(self, lane: Lane) -> None:
+        """Begin to read a peer: both ways start over, for nobody knows what the broker lost."""
         lane.answer(self._inbox.want(lane.peer), plain=False)
+        lane.entered()
 
     def take(self, wire: bytes, lane: Lane) -> None:
         """Deal with a message that came in on a lane; whatever it is, the next one is read."""
@@ -106,11 +106,11 @@ class Carrier:
         if peer is None or sealed.kind not in {LaneReceipt.KIND, Want.KIND}:
             return False
         try:
-            self._receipt(wire, peer) if sealed.kind == LaneReceipt.KIND else self._want(
-                sealed, peer
-            )
+            if sealed.kind == Want.KIND:
+                self._want(wire, peer)
+            else:
+                self._receipt(wire, peer)
         except LaneFault as fault:
-            self._inbox.accept(wire)  # It refuses it as well, and keeps the evidence.
             self._blame(lane, fault)
         return True
 
@@ -123,15 +123,13 @@ class Carrier:
         if receipt.refused:
             peer.last_error = f"refused by {peer.peer}: {receipt.refused}"
 
-    def _want(self, sealed: Sealed, peer: Lane) -> None:
-        want = sealed.open(Want, self._relay.peer(sealed.sender).verify_key)
-        if want.receiver != self._org:
-            raise Misaddressed(receiver=want.receiver)
+    def _want(self, wire: bytes, peer: Lane) -> None:
+        after = self._relay.wanted(wire).after
         head, _ = self._relay.standing(peer.peer)
-        if want.after > head.number:
-            raise RootsDiffer(peer=peer.peer, wanted_after=want.after, head=head.number)
+        if after > head.number:
+            raise RootsDiffer(peer=peer.peer, wanted_after=after, head=head.number)
         peer.last_heard = self._clock()
-        peer.want(want.after, time.monotonic())
+        peer.want(after, time.monotonic())
 
     def _accept(self, wire: bytes, lane: Lane) -> None:
         outcome = self._inbox.accept(wire)

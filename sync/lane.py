@@ -126,6 +126,13 @@ class Lane:
 
     # The receiver's side.
 
+    def entered(self) -> None:
+        """Answers are read from now on; those to what went before may have been missed."""
+        with self._lock:
+            self._silence.clear()
+            self._heartbeat_at = -math.inf
+            self._rewind(self.confirmed)
+
     def receipt(self, number: int, now: float) -> None:
         """The peer has recorded up to a number; an older receipt, overtaken, changes nothing."""
         with self._lock:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from threading import Event, Thread, get_ident
-from typing import Any, Self
+from threading import Event, Thread
+from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import (
@@ -31,33 +31,12 @@ from sync.inbox import Inbox
 from sync.kafka_settings import ANSWER_MS, COMMON, CONSUMER, PRODUCER, KafkaSettings
 from sync.lane import Backoff
 from sync.pushing import Receiver, Sender
+from sync.reach import Overheard, knock
 from sync.relay import Relay
 
 CLOSE_S = 1.0
 
 _log = logging.getLogger(__name__)
-
-
-class _Overheard(logging.Handler, AbstractContextManager["_Overheard"]):
-    """Why a client could not connect: it says so only in its log, and raises a timeout."""
-
-    def __init__(self, client_id: str) -> None:
-        super().__init__(logging.WARNING)
-        self._client_id, self._caller, self.reason = client_id, get_ident(), ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        args = record.args if isinstance(record.args, tuple) else ()
-        ours = record.thread == self._caller or self._client_id in str(record.threadName)
-        for cause in args:
-            if ours and isinstance(cause, Exception) and not isinstance(cause, KafkaTimeoutError):
-                self.reason = _described(cause)
-
-    def __enter__(self) -> Self:
-        logging.getLogger("kafka.net").addHandler(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger("kafka.net").removeHandler(self)
 
 
 class _Door:
@@ -77,13 +56,15 @@ class _Door:
         return _Consumer(self._open(KafkaConsumer, **CONSUMER))
 
     def _open(self, client: Any, **options: Any) -> Any:
+        if "proxy_url" not in self._settings.security and (why := knock(self._bootstrap)):
+            raise Unreachable(why)
         made = []
 
         def network(**configs: Any) -> Any:
             made.append(KafkaNetClient(**configs))
             return made[-1]
 
-        with _Overheard(self._client_id) as overheard:
+        with Overheard("kafka.net", self._client_id) as overheard:
             try:
                 return client(
                     bootstrap_servers=self._bootstrap.split(","),
@@ -211,7 +192,7 @@ class KafkaLanes:
         settings = settings or KafkaSettings()
         door, names = _Door(bootstrap, org, settings), Names(org, settings.topic)
         self._bootstrap, self._names = bootstrap, names
-        self._carrier = Carrier(org, relay, inbox, clock, on_recorded)
+        self._carrier = Carrier(relay, inbox, clock, on_recorded)
         self._broker = Broker(door)
         self._sender = Sender(door, self._broker, self._carrier, names)
         self._receiver = Receiver(door, self._broker, self._carrier, names)

@@ -176,7 +176,7 @@ class Receiver:
         consumer.follow(self._heard, starts)
         for lane in self._carrier.lanes.values():
             if self._names.incoming(lane.peer) in starts:
-                self._carrier.ask(lane)
+                self._carrier.enter(lane)
         return bool(starts)
 
     def _deny(self, lane: Lane, name: str, fault: str) -> None:

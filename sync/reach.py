@@ -1,0 +1,53 @@
+"""可达: why a broker cannot be reached, where its client says only that it cannot."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from contextlib import AbstractContextManager
+from threading import get_ident
+from typing import Self
+
+KNOCK_S = 2.0
+DEFAULT_PORT = 9092
+
+
+def knock(servers: str) -> str | None:
+    """Why none of the servers (host:port, …) accepts connections; None where one does.
+
+    Asked before a client is made, for a client leaves a socket behind at every failed attempt.
+    """
+    reason = "no server is named"
+    for server in servers.split(","):
+        host, _, port = server.strip().rpartition("://")[2].rpartition(":")
+        address = (host.strip("[]") or port, int(port) if host else DEFAULT_PORT)
+        try:
+            socket.create_connection(address, timeout=KNOCK_S).close()
+        except OSError as fault:
+            reason = f"{server.strip()}: {fault}"
+        else:
+            return None
+    return reason
+
+
+class Overheard(logging.Handler, AbstractContextManager["Overheard"]):
+    """What a client of ours tells its log while it connects: also that a password is wrong."""
+
+    def __init__(self, logger: str, client_id: str) -> None:
+        super().__init__(logging.WARNING)
+        self._logger, self._client_id = logging.getLogger(logger), client_id
+        self._caller, self.reason = get_ident(), ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the newest cause; other nodes' clients in this process are told by their thread."""
+        ours = record.thread == self._caller or self._client_id in str(record.threadName)
+        for cause in record.args if ours and isinstance(record.args, tuple) else ():
+            if isinstance(cause, Exception) and not isinstance(cause, TimeoutError):
+                self.reason = f"{type(cause).__name__}: {cause}"
+
+    def __enter__(self) -> Self:
+        self._logger.addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.removeHandler(self)
