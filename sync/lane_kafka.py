@@ -31,10 +31,13 @@ from sync.inbox import Inbox
 from sync.kafka_settings import ANSWER_MS, COMMON, CONSUMER, PRODUCER, KafkaSettings
 from sync.lane import Backoff
 from sync.pushing import Receiver, Sender
-from sync.reach import Overheard, knock
+from sync.reach import Overheard, described, knock
 from sync.relay import Relay
 
 CLOSE_S = 1.0
+
+HUNG_UP = "disconnected"
+"""What the client makes of a refused password: it reads the end before the answer."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +67,7 @@ class _Door:
             made.append(KafkaNetClient(**configs))
             return made[-1]
 
-        with Overheard("kafka.net", self._client_id) as overheard:
+        with Overheard("kafka.net", self._client_id, KafkaTimeoutError) as overheard:
             try:
                 return client(
                     bootstrap_servers=self._bootstrap.split(","),
@@ -78,7 +81,10 @@ class _Door:
                 # Its constructor would leave a thread and sockets behind at every attempt.
                 for net in made:
                     net.close()
-                raise Unreachable(overheard.reason or _described(fault)) from fault
+                reason = overheard.reason or described(fault)
+                if "sasl_mechanism" in self._settings.security and HUNG_UP in reason:
+                    reason = f"{reason} (it may not accept our name or password)"
+                raise Unreachable(reason) from fault
 
 
 class _Admin:
@@ -111,7 +117,7 @@ class _Admin:
         try:
             return method(topics)
         except (KafkaError, RuntimeError) as fault:  # A RuntimeError where no controller is found.
-            raise Unreachable(_described(fault)) from fault
+            raise Unreachable(described(fault)) from fault
 
 
 class _Producer:
@@ -126,9 +132,9 @@ class _Producer:
             sent = self._client.send(topic, parcel.wire, headers=headers, partition=0)
         except (KafkaError, ValueError) as fault:
             # A ValueError where the topic has gone from the client's view of the cluster.
-            raise Refused(_described(fault)) from fault
+            raise Refused(described(fault)) from fault
         sent.add_callback(lambda _: settle(None))
-        sent.add_errback(lambda fault: settle(_described(fault)))
+        sent.add_errback(lambda fault: settle(described(fault)))
 
     def close(self, *, at_once: bool) -> None:
         try:
@@ -152,7 +158,7 @@ class _Consumer:
         try:
             return int(self._client.end_offsets([partition], timeout_ms=ANSWER_MS)[partition])
         except KafkaError as fault:
-            raise Refused(_described(fault)) from fault
+            raise Refused(described(fault)) from fault
 
     def follow(self, topics: Iterable[str], starts: dict[str, int]) -> None:
         self._client.assign([TopicPartition(name, 0) for name in topics])
@@ -163,12 +169,12 @@ class _Consumer:
         try:
             polled = self._client.poll(timeout_ms=int(seconds * 1000))
         except TopicAuthorizationFailedError as fault:
-            return Read(denied=dict.fromkeys(fault.args[0], _described(fault)))
+            return Read(denied=dict.fromkeys(fault.args[0], described(fault)))
         except OffsetOutOfRangeError as fault:
             # It is told once; without a seek the client would stay silent from here on.
-            return Read(moved={p.topic: _described(fault) for p in fault.args[0]})
+            return Read(moved={p.topic: described(fault) for p in fault.args[0]})
         except LogTruncationError as fault:
-            return Read(moved={p.topic: _described(fault) for p in fault.divergent_offsets})
+            return Read(moved={p.topic: described(fault) for p in fault.divergent_offsets})
         return Read([(r.topic, r.value or b"") for rs in polled.values() for r in rs])
 
     def close(self) -> None:
@@ -275,13 +281,9 @@ class KafkaLanes:
                 waits.clear()
                 self._faults.pop(name, None)
             except Exception as fault:  # noqa: BLE001 - shown in the status, and tried again.
-                self._faults[name] = _described(fault)
+                self._faults[name] = described(fault)
                 _log.warning("Kafka lanes, %s: %s", name, self._faults[name], exc_info=True)
                 close()
                 waits.fail(time.monotonic())
                 self._stop.wait(waits.until - time.monotonic())
         close()
-
-
-def _described(fault: BaseException) -> str:
-    return f"{type(fault).__name__}: {fault}"

@@ -12,6 +12,12 @@ KNOCK_S = 2.0
 DEFAULT_PORT = 9092
 
 
+def described(fault: BaseException) -> str:
+    """What is shown of an exception; some begin with their own name."""
+    name, said = type(fault).__name__, str(fault)
+    return said if said.startswith(name) else f"{name}: {said}"
+
+
 def knock(servers: str) -> str | None:
     """Why none of the servers (host:port, …) accepts connections; None where one does.
 
@@ -31,19 +37,19 @@ def knock(servers: str) -> str | None:
 
 
 class Overheard(logging.Handler, AbstractContextManager["Overheard"]):
-    """What a client of ours tells its log while it connects: also that a password is wrong."""
+    """What a client of ours tells its log while it connects; it raises nothing but a time-out."""
 
-    def __init__(self, logger: str, client_id: str) -> None:
+    def __init__(self, logger: str, client_id: str, saying_nothing: type[Exception]) -> None:
         super().__init__(logging.WARNING)
         self._logger, self._client_id = logging.getLogger(logger), client_id
-        self._caller, self.reason = get_ident(), ""
+        self._nothing, self._caller, self.reason = saying_nothing, get_ident(), ""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the newest cause; other nodes' clients in this process are told by their thread."""
         ours = record.thread == self._caller or self._client_id in str(record.threadName)
         for cause in record.args if ours and isinstance(record.args, tuple) else ():
-            if isinstance(cause, Exception) and not isinstance(cause, TimeoutError):
-                self.reason = f"{type(cause).__name__}: {cause}"
+            if isinstance(cause, Exception) and not isinstance(cause, self._nothing):
+                self.reason = described(cause)
 
     def __enter__(self) -> Self:
         self._logger.addHandler(self)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pprint import pformat
 
 from api.node import Node
@@ -27,7 +28,8 @@ class Carrying:
     def __getitem__(self, code: str) -> KafkaLanes:
         return self.lanes[code]
 
-    def start(self, *codes: str) -> None:
+    def start(self, *codes: str, security: Mapping[str, str] | None = None) -> None:
+        settings = replace(self.settings, security=security or {})
         for code in codes or self.made.nodes:
             node = self.made[code]
             self.lanes[code] = KafkaLanes(
@@ -37,7 +39,7 @@ class Carrying:
                 node.inbox,
                 clock=node.clock,
                 on_recorded=lambda code=code: self.woken.append(code),
-                settings=self.settings,
+                settings=settings,
             )
             self.lanes[code].start()
 
