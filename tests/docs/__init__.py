@@ -1,0 +1,1 @@
+"""The documents: complete, true to the code, and leading nowhere else."""
