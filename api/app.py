@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from api import problems
+from api import openapi, problems
 from api.app_state import Running
 from api.audit import Auditor
 from api.gate import Gate as Door
 from api.node import Node
-from api.routes import commands, imports, lanes, questions, upkeep
+from api.routes import commands, imports, lanes, questions, reference, upkeep
 from api.worker import Worker
 from sync.lane_http import Gate
 
@@ -46,11 +46,15 @@ def create_app(node: Node) -> FastAPI:
         description=DESCRIPTION,
         version="0.1.0",
         lifespan=lifespan,
+        # FastAPI's own pages load their programs from elsewhere.
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.node = node
     app.state.running = Running(node, worker, Auditor(node.database, node.ledger), Gate(node.relay))
     app.add_middleware(Door)
     problems.install(app)
-    for module in (questions, lanes, upkeep, imports, commands):
+    openapi.install(app)
+    for module in (questions, lanes, upkeep, imports, commands, reference):
         app.include_router(module.router)
     return app

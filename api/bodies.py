@@ -81,5 +81,4 @@ async def take(request: Request, kind: type[M]) -> M:
 def takes(kind: type[BaseModel]) -> dict[str, Any]:
     """How OpenAPI shows a route that takes this body."""
     schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

@@ -143,7 +143,6 @@ def _endpoint(kind: type[Command]) -> Callable[[Request], Awaitable[Response]]:
 
 def _schema(kind: type[Command], path: str) -> dict[str, Any]:
     schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
     for name in list(schema.get("properties", {})):
         if f"{{{name}}}" in path:
             del schema["properties"][name]
