@@ -182,11 +182,7 @@ class Ledger:
         Raises:
             NotOurs: another organization keeps one of them.
         """
-        for aggregate in aggregates:
-            self._must_keep(aggregate)
-        encoded = [
-            records.encode(fact, self.keyring) for a in aggregates for fact in a.collect_events()
-        ]
+        encoded = self._encode(aggregates)
         first = aggregates[0]
         if not encoded:
             then(Receipt(id=first.id, version=first.version, position=self._head))
@@ -195,24 +191,29 @@ class Ledger:
         write = Write(tuple(each.record for each in encoded), self.keyring.beside(keys) + beside)
 
         def settle(done: Future[list[int]]) -> None:
-            fault = done.exception()
-            if isinstance(fault, IntegrityError):
-                self.forget(a.id for a in aggregates)
+            try:
+                position = done.result()[-1]
+            except IntegrityError:
+                self.forget({a.id for a in aggregates})
                 then(Overtaken(id=first.id, version=first.version))
-            elif isinstance(fault, PersistenceError):
-                self.forget(a.id for a in aggregates)
+            except PersistenceError:
+                self.forget({a.id for a in aggregates})
                 then(OutcomeUnknown(id=first.id))
-            elif isinstance(fault, Exception):
-                then(fault)
             else:
                 self.keyring.kept(keys)
                 self._remember(aggregates)
-                position = done.result()[-1]
                 self._announce(position)
                 then(Receipt(id=first.id, version=first.version, position=position))
 
         write.done.add_done_callback(settle)
         self._recorder.submit(write)
+
+    def _encode(self, aggregates: Sequence[Aggregate]) -> list[records.Encoded]:
+        for aggregate in aggregates:
+            self._must_keep(aggregate)
+        return [
+            records.encode(fact, self.keyring) for a in aggregates for fact in a.collect_events()
+        ]
 
     def record(self, *aggregates: Aggregate, beside: tuple[Beside, ...] = ()) -> Receipt:
         """As submit, waiting for the commit.
