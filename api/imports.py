@@ -23,6 +23,7 @@ from domain.commands import (
     RegisterMember,
 )
 from domain.errors import Refusal
+from domain.ledger import Receipt
 from domain.values import OrgCode, Source
 
 CHUNK = 500
@@ -55,6 +56,10 @@ class _Task:
     source: Source
     key: str
     command: Command | Refusal
+
+
+_Outcome = UUID | Receipt | Refusal
+"""Of one row: the stream it opened, the receipt of the first time, or why not."""
 
 
 class Importer:
@@ -140,27 +145,29 @@ class Importer:
         report = Report(reading.file, reading.digest, self._dry_run, not_ours=not_ours)
         report.refused += reading.refused
         report.warnings += [w for row in reading.accepted for w in row.warnings]
+        before = self._node.ledger.head
         for start in range(0, len(tasks), CHUNK):
             chunk = tasks[start : start + CHUNK]
-            outcomes = await asyncio.gather(*(self._one(task) for task in chunk))
+            outcomes = await asyncio.gather(*(self._one(task, before) for task in chunk))
             for task, outcome in zip(chunk, outcomes, strict=True):
                 _note(report, task.source, outcome)
             self._progress(start + len(chunk), len(tasks))
         report.position = self._node.ledger.head
         return report
 
-    async def _one(self, task: _Task) -> UUID | Refusal:
+    async def _one(self, task: _Task, before: int) -> _Outcome:
         if isinstance(task.command, Refusal):
             return task.command
         who = self._who(task.source, task.key)
         try:
             if self._dry_run:
-                self._node.service.rehearse(task.command, who)
-                return uuid5(NAMESPACE_URL, task.key)
+                known = self._node.service.rehearse(task.command, who)
+                return known or uuid5(NAMESPACE_URL, task.key)
             receipt = await self._node.service.submit(task.command, who)
         except Refusal as refusal:
             return refusal
-        return receipt.id
+        # A receipt from before this import is the answer to the same row of an earlier one.
+        return receipt if receipt.position <= before else receipt.id
 
 
 class NobodyOfThatNumber(Refusal):
@@ -233,8 +240,8 @@ def _unacceptable(fault: ValidationError) -> Refusal:
     return Unacceptable(column=".".join(map(str, first["loc"])), because=first["msg"])
 
 
-def _note(report: Report, source: Source, outcome: UUID | Refusal) -> None:
-    if isinstance(outcome, AlreadyRecorded):
+def _note(report: Report, source: Source, outcome: _Outcome) -> None:
+    if isinstance(outcome, AlreadyRecorded | Receipt):
         report.repeated += 1
     elif isinstance(outcome, Refusal):
         column = str(outcome.facts.get("column", ""))

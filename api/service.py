@@ -153,14 +153,16 @@ class Service:
             with self._lock:
                 self._under_way.discard(key)
 
-    def rehearse(self, command: Command, who: Who) -> None:
-        """Decide a command and record nothing (a dry run).
+    def rehearse(self, command: Command, who: Who) -> Receipt | None:
+        """Decide a command and record nothing (a dry run); its receipt if it is recorded already.
 
         Raises:
             Refusal: as execute would.
         """
-        if not self._replayed(command, who):
+        known = self._replayed(command, who)
+        if known is None:
             self._decide(command, self._stamp(who), who, None)
+        return known
 
     def _later(
         self, loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Receipt]

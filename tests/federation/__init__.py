@@ -1,0 +1,1 @@
+"""联邦的测试: several organizations, whole years, real lanes."""
