@@ -46,7 +46,7 @@ HELD = """
     ORDER BY a.activity LIMIT %(limit)s
 """
 MARKS = """
-    SELECT t.activity, a.held_on, a.title, t.outflow, t.member, t.mark, t.corrected
+    SELECT t.attendance, t.activity, a.held_on, a.title, t.outflow, t.member, t.mark, t.corrected
     FROM attendance t JOIN activity a USING (activity)
     WHERE (%(activity)s::uuid IS NULL OR t.activity = %(activity)s)
       AND (%(outflow)s::uuid IS NULL OR t.outflow = %(outflow)s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import ClassVar
+from uuid import uuid5
 
 from domain.aggregate import Fact
 from domain.contact import Contact
@@ -40,37 +41,31 @@ ABSENCE = Table(
 )
 EDITION = Table(
     "contact_policy",
-    {"policy": "uuid", "org": "text", "editions": "jsonb"},
-    ("org",),
+    {"edition": "uuid", "org": "text", "effective_from": "date", "days": "int"},
+    ("org, effective_from",),
 )
 
 DUE = """
-    WITH last AS (
-        SELECT outflow, max(on_day) FILTER (WHERE reached) AS last_reached,
-            max(on_day) AS last_tried, count(*) AS contacts
-        FROM contact WHERE NOT withdrawn GROUP BY outflow
-    ), dated AS (
-        SELECT a.*, l.last_reached, l.last_tried, coalesce(l.contacts, 0) AS contacts,
-            (
-                SELECT (e ->> 'days')::int FROM contact_policy p,
-                    jsonb_array_elements(p.editions) e
-                WHERE p.org = a.origin AND (e ->> 'from')::date <= %(today)s
-                ORDER BY (e ->> 'from')::date DESC LIMIT 1
-            ) AS days
-        FROM contact_absence a LEFT JOIN last l USING (outflow)
+    WITH edition AS (
+        SELECT DISTINCT ON (org) org, days FROM contact_policy
+        WHERE effective_from <= %(today)s ORDER BY org, effective_from DESC
     )
-    SELECT outflow, member, origin, carer, last_reached, last_tried, contacts,
-        coalesce(days, %(default_days)s) AS interval_days,
-        coalesce(last_reached, left_on) + coalesce(days, %(default_days)s) AS next_due,
-        coalesce(last_reached, left_on) + coalesce(days, %(default_days)s) < %(today)s AS overdue
-    FROM dated
-    WHERE open
-      AND (%(carer)s::text IS NULL OR carer = %(carer)s)
-      AND (%(outflow)s::uuid IS NULL OR outflow = %(outflow)s)
-      AND (NOT %(overdue)s
-           OR coalesce(last_reached, left_on) + coalesce(days, %(default_days)s) < %(today)s)
-      AND (%(after)s::uuid IS NULL OR outflow > %(after)s)
-    ORDER BY outflow LIMIT %(limit)s
+    SELECT a.outflow, a.member, a.origin, a.carer, l.last_reached, l.last_tried, l.contacts,
+        d.interval_days, n.next_due, n.next_due < %(today)s AS overdue
+    FROM contact_absence a LEFT JOIN edition e ON e.org = a.origin
+    CROSS JOIN LATERAL (SELECT coalesce(e.days, %(default_days)s) AS interval_days) d
+    CROSS JOIN LATERAL (
+        SELECT max(on_day) FILTER (WHERE reached) AS last_reached, max(on_day) AS last_tried,
+            count(*) AS contacts
+        FROM contact c WHERE c.outflow = a.outflow AND NOT c.withdrawn AND c.on_day <= %(today)s
+    ) l
+    CROSS JOIN LATERAL (SELECT coalesce(l.last_reached, a.left_on) + d.interval_days AS next_due) n
+    WHERE a.open
+      AND (%(carer)s::text IS NULL OR a.carer = %(carer)s)
+      AND (%(outflow)s::uuid IS NULL OR a.outflow = %(outflow)s)
+      AND (NOT %(overdue)s OR n.next_due < %(today)s)
+      AND (%(after)s::uuid IS NULL OR a.outflow > %(after)s)
+    ORDER BY a.outflow LIMIT %(limit)s
 """
 """Due by the origin's policy in force today, so that both sides count the same days."""
 
@@ -123,12 +118,13 @@ class Contacts(Projection):
         )
 
     def _edition(self, fact: Policy.Adopted, rows: Rows) -> None:
-        known = (rows.get(fact.originator_id) or {}).get("editions") or []
-        edition = {
-            "from": fact.effective_from.isoformat(),
-            "days": fact.terms.contact_interval_days,
-        }
-        rows.put(fact.originator_id, org=fact.meta.keeper, editions=[*known, edition])
+        edition = uuid5(fact.originator_id, str(fact.originator_version))
+        rows.put(
+            edition,
+            org=fact.meta.keeper,
+            effective_from=fact.effective_from,
+            days=fact.terms.contact_interval_days,
+        )
 
     def _absence(self, fact: Fact, rows: Rows) -> None:
         key, origin = fact.originator_id, fact.meta.keeper

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, NamedTuple
 
+from domain.absence import State
 from domain.aggregate import Fact
 from domain.claim import Claim
 from domain.inflow import Inflow
@@ -50,10 +51,12 @@ CLAIM = Table("custody_claim", {"claim": "uuid", "inflow": "uuid", "answer": "te
 
 BOARD = """
     SELECT f.*, a.inflow, a.answered_offer, a.answer, a.answered_at, a.ended_at, a.ended_because
-    FROM custody_flow f LEFT JOIN custody_arrival a
-        ON a.outflow = f.outflow AND a.host = f.offered_to
+    FROM custody_flow f LEFT JOIN LATERAL (
+        SELECT * FROM custody_arrival WHERE outflow = f.outflow AND host = f.offered_to
+        ORDER BY answered_offer DESC NULLS LAST, inflow LIMIT 1
+    ) a ON true
     WHERE (%(outflow)s::uuid IS NULL OR f.outflow = %(outflow)s)
-      AND (%(open)s = false OR f.state IN ('待登记', '待报到', '去向未明', '在流入地管理'))
+      AND (NOT %(open)s OR f.state IN ('待登记', '待报到', '去向未明', '在流入地管理'))
       AND (%(after)s::uuid IS NULL OR f.outflow > %(after)s)
     ORDER BY f.outflow LIMIT %(limit)s
 """
@@ -80,13 +83,18 @@ def turn(row: Row, register_days: int, report_in_days: int) -> Turn | None:
     if row["offer_state"] == "open":
         return _offer_turn(row)
     match row["state"]:
-        case "待登记":
+        case State.REPORTED:
             until = since + timedelta(days=register_days)
-            return Turn(origin, since, until, "外出登记 RegisterOutflow", "提醒 reminder")
-        case "待报到" | "去向未明":
+            action = "补正 ReportOutflow" if row["reason"] else "外出登记 RegisterOutflow"
+            return Turn(origin, since, until, action, "提醒 reminder")
+        case State.AWAITING:
             until = since + timedelta(days=report_in_days)
             return Turn(origin, since, until, "发出邀约 OfferCare", "提醒 reminder")
-        case "在流入地管理" if row["ended_at"] is not None:
+        case State.UNKNOWN:
+            until = since + timedelta(days=report_in_days)
+            action = "查明去向 RecordRelocation | OfferCare"
+            return Turn(origin, since, until, action, "提醒 reminder")
+        case State.IN_CARE if row["ended_at"] is not None:
             action = "登记转移或返回 RecordRelocation | RecordReturn"
             return Turn(origin, row["ended_at"], None, action, "不变 nothing changes")
     return None
@@ -99,13 +107,6 @@ def _offer_turn(row: Row) -> Turn:
     action = "接收或不接收 AcceptInflow | DeclineInflow"
     lapses = "邀约到期，由流出地重新发出 the offer lapses"
     return Turn(row["offered_to"], row["since"], row["until"], action, lapses)
-
-
-_OVER: dict[type[Fact], str] = {
-    Outflow.Returned: "已返回",
-    Outflow.Closed: "已结束",
-    Outflow.Voided: "作废",
-}
 
 
 class Custody(Projection):
@@ -126,26 +127,58 @@ class Custody(Projection):
             case _:
                 self._arrival(fact, rows[ARRIVAL.name])
 
-    def _flow(self, fact: Fact, rows: Rows) -> None:  # noqa: C901 - one case a fact.
+    def _flow(self, fact: Fact, rows: Rows) -> None:
         key, at = fact.originator_id, fact.meta.recorded_at
         origin = fact.meta.keeper
         match fact:
-            case Outflow.Reported() | Outflow.Registered():
-                state = "待登记"
-                if isinstance(fact, Outflow.Registered):
-                    state = "待报到" if fact.destination else "去向未明"
-                rows.put(
-                    key,
-                    member=fact.member,
-                    origin=origin,
-                    carer=origin,
-                    state=state,
-                    since=at,
-                )
+            case Outflow.Reported():
+                self._begin(fact, rows, State.REPORTED)
+            case Outflow.Registered():
+                self._begin(fact, rows, fact.state)
+            case Outflow.CorrectionAsked():
+                rows.put(key, reason=fact.reason, since=at)
+            case Outflow.Relocated():
+                back = {"carer": origin, "care_since": fact.moved_on}
+                rows.put(key, state=State.AWAITING, since=at, **back)
+            case Outflow.Returned():
+                self._end(fact, rows, State.RETURNED)
+            case Outflow.Closed():
+                self._end(fact, rows, State.CLOSED)
+            case Outflow.Voided():
+                self._end(fact, rows, State.VOIDED)
+            case _:
+                self._offer(fact, rows)
+
+    def _begin(self, fact: Outflow.Reported | Outflow.Registered, rows: Rows, state: State) -> None:
+        origin = fact.meta.keeper
+        rows.put(
+            fact.originator_id,
+            member=fact.member,
+            origin=origin,
+            carer=origin,
+            state=state,
+            reason=None,
+            since=fact.meta.recorded_at,
+        )
+
+    def _end(self, fact: Fact, rows: Rows, state: State) -> None:
+        key = fact.originator_id
+        answered = (rows.get(key) or {}).get("offer_state")
+        rows.put(
+            key,
+            state=state,
+            carer=fact.meta.keeper,
+            offer_state="ended" if answered == "open" else answered,
+            since=fact.meta.recorded_at,
+        )
+
+    def _offer(self, fact: Fact, rows: Rows) -> None:
+        key, at = fact.originator_id, fact.meta.recorded_at
+        match fact:
             case Outflow.Offered():
                 rows.put(
                     key,
-                    state="待报到",
+                    state=State.AWAITING,
                     offer=fact.offer,
                     offered_to=fact.host,
                     until=fact.until,
@@ -155,7 +188,7 @@ class Custody(Projection):
                 )
             case Outflow.Confirmed():
                 care: dict[str, Any] = {"carer": fact.host, "care_since": fact.since}
-                rows.put(key, state="在流入地管理", offer_state="confirmed", since=at, **care)
+                rows.put(key, state=State.IN_CARE, offer_state="confirmed", since=at, **care)
             case Outflow.TurnedDown():
                 rows.put(key, offer_state="turned_down", reason=fact.reason_code, since=at)
             case Outflow.Lapsed():
@@ -164,17 +197,6 @@ class Custody(Projection):
                 rows.put(key, offer_state="recalled", reason=fact.reason, since=at)
             case Outflow.AcceptanceVoid():
                 rows.put(key, reason=f"acceptance void: {fact.because}")
-            case Outflow.Relocated():
-                rows.put(key, state="待报到", carer=origin, care_since=fact.moved_on, since=at)
-            case Outflow.Returned() | Outflow.Closed() | Outflow.Voided():
-                answered = (rows.get(key) or {}).get("offer_state")
-                rows.put(
-                    key,
-                    state=_OVER[type(fact)],
-                    carer=origin,
-                    offer_state="ended" if answered == "open" else answered,
-                    since=at,
-                )
 
     def _arrival(self, fact: Fact, rows: Rows) -> None:
         key, at, host = fact.originator_id, fact.meta.recorded_at, fact.meta.keeper

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 from uuid import UUID
@@ -9,9 +10,11 @@ from uuid import UUID
 from domain.aggregate import Fact
 from domain.ledger import Entry
 from domain.records import PERSONAL, open_field
-from domain.sealing import Keyring, Sealed
+from domain.sealing import Keyring, Sealed, Unopenable
 
 Row = dict[str, Any]
+
+_log = logging.getLogger(__name__)
 
 
 class Table(NamedTuple):
@@ -88,12 +91,20 @@ class Projection:
         raise NotImplementedError
 
     def clear(self, fact: Fact, name: str) -> str | None:
-        """A personal field opened, or None where this node was not granted it."""
-        return open_field(fact, name, self.keyring)
+        """A personal field opened; None where this node was not granted it, or it does not open.
+
+        What a peer has sealed wrongly must not stop a read model, nor may a character that the
+        database cannot hold.
+        """
+        try:
+            value = open_field(fact, name, self.keyring)
+        except Unopenable:
+            _log.warning("%s %s: %s does not open", fact.TOPIC, fact.originator_id, name)
+            return None
+        return value and value.replace("\0", "")
 
 
 def _sealing_keys(facts: Iterable[Fact]) -> list[UUID]:
-
     return [
         value.key_id
         for fact in facts

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from domain.absence import State
 from domain.aggregate import Fact
+from domain.errors import BadIdNumber
 from domain.inflow import Inflow
 from domain.member import Member
 from domain.outflow import Outflow
+from domain.values import born_on, id_number, sex_of
 from projections.projection import Projection, Rows, Table
 
 PERSON = Table(
@@ -71,11 +74,17 @@ ARRIVAL = Table(
     ("outflow",),
 )
 
-_OVER: dict[type[Fact], tuple[str, str | None]] = {
-    Outflow.Returned: ("已返回", "returned_on"),
-    Outflow.Closed: ("已结束", "closed_on"),
-    Outflow.Voided: ("作废", None),
-}
+_SEALED = ("name", "number", "born_on", "ethnic", "former_occupation", "phone", "address")
+
+
+def _said_by(number: str | None) -> dict[str, str]:
+    """What a corrected id number says besides; a peer may have sealed anything."""
+    try:
+        checked = id_number(number or "")
+    except BadIdNumber:
+        return {}
+    return {"born_on": born_on(checked).isoformat(), "sex": sex_of(checked)}
+
 
 AWAY = """
     SELECT f.outflow, f.member, p.name, p.number, p.sex, p.category, p.branch, f.origin, f.left_on,
@@ -84,7 +93,10 @@ AWAY = """
         coalesce(a.address, p.address) AS address, f.ended_on, f.lost
     FROM roster_flow f
     JOIN roster_person p USING (member)
-    LEFT JOIN roster_arrival a ON a.outflow = f.outflow AND a.host = f.host
+    LEFT JOIN LATERAL (
+        SELECT * FROM roster_arrival WHERE outflow = f.outflow AND host = f.host
+        ORDER BY accepted_on DESC NULLS LAST, inflow LIMIT 1
+    ) a ON true
     WHERE (%(origin)s::text IS NULL OR f.origin = %(origin)s)
       AND (%(host)s::text IS NULL OR f.host = %(host)s)
       AND (%(member)s::uuid IS NULL OR f.member = %(member)s)
@@ -116,16 +128,13 @@ class Roster(Projection):
         key = fact.originator_id
         match fact:
             case Member.Registered():
-                same = ("sex", "ethnic", "education", "category", "joined_on", "full_on")
+                same = ("sex", "education", "category", "joined_on", "full_on", "branch")
                 rows.put(
                     key,
                     keeper=fact.meta.keeper,
-                    branch=fact.branch,
-                    former_occupation=fact.former_occupation,
                     ended=False,
                     **{n: getattr(fact, n) for n in same},
-                    **{n: self.clear(fact, n) for n in ("name", "number", "born_on")},
-                    **{n: self.clear(fact, n) for n in ("phone", "address")},
+                    **{n: self.clear(fact, n) for n in _SEALED},
                 )
             case Member.PhoneRecorded():
                 rows.put(key, phone=self.clear(fact, "phone"))
@@ -133,38 +142,17 @@ class Roster(Projection):
                 rows.put(key, address=self.clear(fact, "address"))
             case Member.IdentityCorrected():
                 said = {n: self.clear(fact, n) for n in ("name", "number") if getattr(fact, n)}
-                rows.put(key, **said)
+                rows.put(key, **said, **_said_by(said.get("number")))
             case Member.Ended():
                 rows.put(key, ended=True)
 
     def _flow(self, fact: Fact, rows: Rows) -> None:
-        key, on = fact.originator_id, fact.meta.occurred.on
+        key = fact.originator_id
         match fact:
-            case Outflow.Reported():
-                rows.put(
-                    key,
-                    member=fact.member,
-                    origin=fact.meta.keeper,
-                    left_on=fact.planned_on,
-                    state="待登记",
-                    lost=False,
-                )
-            case Outflow.Registered():
-                rows.put(
-                    key,
-                    member=fact.member,
-                    origin=fact.meta.keeper,
-                    left_on=fact.left_on,
-                    reason=fact.reason,
-                    scope=fact.scope,
-                    destination=fact.destination,
-                    planned_host=fact.host,
-                    permit=self.clear(fact, "permit"),
-                    state="待报到" if fact.destination else "去向未明",
-                    lost=False,
-                )
+            case Outflow.Reported() | Outflow.Registered():
+                self._departure(fact, rows)
             case Outflow.Confirmed():
-                rows.put(key, host=fact.host, host_since=fact.since, state="在流入地管理")
+                rows.put(key, host=fact.host, host_since=fact.since, state=State.IN_CARE)
             case Outflow.Relocated():
                 rows.put(
                     key,
@@ -172,15 +160,34 @@ class Roster(Projection):
                     planned_host=fact.host,
                     host=None,
                     host_since=None,
-                    state="待报到",
+                    state=State.AWAITING,
                 )
             case Outflow.Offered():
-                rows.put(key, state="待报到")
+                rows.put(key, state=State.AWAITING)
             case Outflow.ContactLost() | Outflow.ContactRestored():
                 rows.put(key, lost=isinstance(fact, Outflow.ContactLost))
-            case Outflow.Returned() | Outflow.Closed() | Outflow.Voided():
-                state, day = _OVER[type(fact)]
-                rows.put(key, state=state, ended_on=getattr(fact, day) if day else on)
+            case Outflow.Returned():
+                rows.put(key, state=State.RETURNED, ended_on=fact.returned_on)
+            case Outflow.Closed():
+                rows.put(key, state=State.CLOSED, ended_on=fact.closed_on)
+            case Outflow.Voided():
+                rows.put(key, state=State.VOIDED, ended_on=fact.meta.occurred.on)
+
+    def _departure(self, fact: Outflow.Reported | Outflow.Registered, rows: Rows) -> None:
+        key, origin = fact.originator_id, fact.meta.keeper
+        said = {"reason": fact.reason, "destination": fact.destination}
+        rows.put(key, member=fact.member, origin=origin, lost=False, **said)
+        if isinstance(fact, Outflow.Reported):
+            rows.put(key, left_on=fact.planned_on, state=State.REPORTED)
+        else:
+            rows.put(
+                key,
+                left_on=fact.left_on,
+                scope=fact.scope,
+                planned_host=fact.host,
+                permit=self.clear(fact, "permit"),
+                state=fact.state,
+            )
 
     def _arrival(self, fact: Fact, rows: Rows) -> None:
         key, on = fact.originator_id, fact.meta.occurred.on

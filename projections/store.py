@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from domain.errors import Refusal
 from domain.ledger import Ledger
 from projections.projection import Projection, Row, Rows, Table
 
@@ -19,6 +21,13 @@ BATCH_MAX = 1_000
 
 NEXT = "__next"
 """The suffix of tables and bookmark while a read model is rebuilt beside the live one."""
+
+
+class RebuildUnderWay(Refusal):
+    """该读模型正在重建。The read model is being rebuilt already."""
+
+    kind = "busy"
+    mend = "请等待重建完成。Wait until that is done."
 
 
 class Projector:
@@ -60,62 +69,88 @@ class Projector:
                 self.stopped[name] = f"{type(fault).__name__}: {fault}"
         return most
 
-    def advance(self, name: str, suffix: str = "") -> int:
+    def advance(self, name: str) -> int:
         """Apply one batch to one read model; how many entries it passed."""
-        projection = self.projections[name]
         with self._database.connection() as conn, conn.transaction():
-            # The row lock makes two projectors of one node take turns.
-            row = conn.execute(
-                "SELECT position FROM read_model WHERE name = %s FOR UPDATE", (name + suffix,)
-            ).fetchone()
-            position = int(row[0])
-            entries = self._ledger.since(position, BATCH_MAX)
-            if not entries:
-                return 0
-            wanted = [e for e in entries if projection.wants(e.record.topic)]
-            if wanted:
-                keys = projection.keys(wanted)
-                rows = {
-                    t.name: self._load(conn, t, keys[t.name], suffix) for t in projection.tables
-                }
-                projection.apply(wanted, rows)
-                for changed in rows.values():
-                    self._write(conn, changed, suffix)
-            conn.execute(
-                "UPDATE read_model SET position = %s WHERE name = %s",
-                (entries[-1].position, name + suffix),
-            )
-        return len(entries)
+            return self._advance(conn, self.projections[name], "")
 
     def rebuild(self, name: str) -> bool:
-        """Build a read model anew beside the live one; it takes over when caught up.
+        """Build a read model anew beside the live one; it takes over when both stand level.
 
         Returns:
-            Whether the new rows equal the old ones: if not, the rules have changed since.
+            Whether the new rows equal the old ones: if not, the rules or the columns have changed
+            since, or the live model had stopped.
+
+        Raises:
+            RebuildUnderWay: somebody else is at it.
         """
         projection = self.projections[name]
-        with self._database.connection() as conn, conn.transaction():
-            self._drop(conn, projection, NEXT)
-            self._create(conn, projection, NEXT)
-        while self.advance(name, NEXT):
-            pass
-        with self._database.connection() as conn, conn.transaction():
-            conn.execute("SELECT 1 FROM read_model WHERE name = %s FOR UPDATE", (name,))
-            while self.advance_within(conn, projection):
-                pass
-            same = all(self._equal(conn, table) for table in projection.tables)
-            self._take_over(conn, projection)
+        with self._alone(name):
+            with self._database.connection() as conn, conn.transaction():
+                self._drop(conn, projection, NEXT)
+                self._create(conn, projection, NEXT)
+            passed = 1
+            while passed:
+                with self._database.connection() as conn, conn.transaction():
+                    passed = self._advance(conn, projection, NEXT)
+            with self._database.connection() as conn, conn.transaction():
+                same = self._level(conn, projection)
+                self._take_over(conn, projection)
         return same
 
-    def advance_within(self, conn: Any, projection: Projection) -> int:
-        """The last few entries before the take-over: both models stand at the same position."""
-        new, live = (
-            conn.execute("SELECT position FROM read_model WHERE name = %s", (n,)).fetchone()[0]
-            for n in (projection.name + NEXT, projection.name)
-        )
-        if new >= live:
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        key = f"rebuild:{name}"
+        with self._database.connection() as conn:
+            query = "SELECT pg_try_advisory_lock(hashtextextended(current_schema() || %s, 0))"
+            if not conn.execute(query, (key,)).fetchone()[0]:
+                raise RebuildUnderWay(model=name)
+            try:
+                yield
+            finally:
+                query = "SELECT pg_advisory_unlock(hashtextextended(current_schema() || %s, 0))"
+                conn.execute(query, (key,))
+
+    def _advance(
+        self, conn: Any, projection: Projection, suffix: str, until: int | None = None
+    ) -> int:
+        position = self._lock(conn, projection.name + suffix)
+        entries = self._ledger.since(position, BATCH_MAX)
+        if until is not None:
+            entries = [entry for entry in entries if entry.position <= until]
+        if not entries:
             return 0
-        return self.advance(projection.name, NEXT)
+        wanted = [e for e in entries if projection.wants(e.record.topic)]
+        if wanted:
+            keys = projection.keys(wanted)
+            rows = {t.name: self._load(conn, t, keys[t.name], suffix) for t in projection.tables}
+            projection.apply(wanted, rows)
+            for changed in rows.values():
+                self._write(conn, changed, suffix)
+        conn.execute(
+            "UPDATE read_model SET position = %s WHERE name = %s",
+            (entries[-1].position, projection.name + suffix),
+        )
+        return len(entries)
+
+    def _lock(self, conn: Any, name: str) -> int:
+        """The position of a model; its row's lock makes two projectors of one node take turns."""
+        query = "SELECT position FROM read_model WHERE name = %s FOR UPDATE"
+        return int(conn.execute(query, (name,)).fetchone()[0])
+
+    def _level(self, conn: Any, projection: Projection) -> bool:
+        """Bring both models to the position of the one ahead, and compare them there."""
+        positions = [self._lock(conn, projection.name + suffix) for suffix in ("", NEXT)]
+        while self._advance(conn, projection, NEXT, max(positions)):
+            pass
+        try:
+            with conn.transaction():
+                while self._advance(conn, projection, "", max(positions)):
+                    pass
+                return all(self._equal(conn, table) for table in projection.tables)
+        except Exception as fault:  # noqa: BLE001 - what stopped it is why it is rebuilt.
+            _log.warning("Read model %s could not be compared: %s", projection.name, fault)
+            return False
 
     # Tables.
 
@@ -139,18 +174,20 @@ class Projector:
         conn.execute("DELETE FROM read_model WHERE name = %s", (projection.name + suffix,))
 
     def _take_over(self, conn: Any, projection: Projection) -> None:
-        position = conn.execute(
-            "SELECT position FROM read_model WHERE name = %s", (projection.name + NEXT,)
-        ).fetchone()[0]
-        self._drop(conn, projection, "")
         for table in projection.tables:
             name = table.name
+            conn.execute(f"DROP TABLE {name}")
             conn.execute(f"ALTER TABLE {name}{NEXT} RENAME TO {name}")
             conn.execute(f"ALTER INDEX {name}{NEXT}_pkey RENAME TO {name}_pkey")
             for number in range(len(table.indexes)):
                 conn.execute(f"ALTER INDEX {name}{NEXT}_{number} RENAME TO {name}_{number}")
+        # The live bookmark is moved, not replaced: a projector may be waiting for its lock.
+        conn.execute(
+            "UPDATE read_model SET position = next.position FROM read_model AS next"
+            " WHERE read_model.name = %s AND next.name = %s",
+            (projection.name, projection.name + NEXT),
+        )
         conn.execute("DELETE FROM read_model WHERE name = %s", (projection.name + NEXT,))
-        conn.execute("INSERT INTO read_model VALUES (%s, %s)", (projection.name, position))
 
     def _equal(self, conn: Any, table: Table) -> bool:
         old, new = table.name, table.name + NEXT

@@ -1,0 +1,1 @@
+"""Read models against a real ledger."""
