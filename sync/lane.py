@@ -119,7 +119,7 @@ class Lane:
         with self._lock:
             if now < self.trouble.until:
                 return self.trouble.until - now
-            moments = [self._heartbeat_at if self.cursor >= self.head else now + HEARTBEAT_S]
+            moments = [self._heartbeat_at if self.cursor >= self.head else math.inf]
             if self._under_way:
                 moments.append(self._silence.until)
             return max(0.0, min(moments) - now)

@@ -36,9 +36,6 @@ from sync.relay import Relay
 
 CLOSE_S = 1.0
 
-HUNG_UP = "disconnected"
-"""What the client makes of a refused password: it reads the end before the answer."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -82,7 +79,8 @@ class _Door:
                 for net in made:
                     net.close()
                 reason = overheard.reason or described(fault)
-                if "sasl_mechanism" in self._settings.security and HUNG_UP in reason:
+                if "sasl_mechanism" in self._settings.security:
+                    # A refused password: the client reads the end before the broker's answer.
                     reason = f"{reason} (it may not accept our name or password)"
                 raise Unreachable(reason) from fault
 

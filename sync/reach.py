@@ -45,11 +45,11 @@ class Overheard(logging.Handler, AbstractContextManager["Overheard"]):
         self._nothing, self._caller, self.reason = saying_nothing, get_ident(), ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the newest cause; other nodes' clients in this process are told by their thread."""
+        """Keep the first cause; other nodes' clients in this process are told by their thread."""
         ours = record.thread == self._caller or self._client_id in str(record.threadName)
         for cause in record.args if ours and isinstance(record.args, tuple) else ():
             if isinstance(cause, Exception) and not isinstance(cause, self._nothing):
-                self.reason = described(cause)
+                self.reason = self.reason or described(cause)
 
     def __enter__(self) -> Self:
         self._logger.addHandler(self)
