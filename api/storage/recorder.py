@@ -21,6 +21,7 @@ from eventsourcing.postgres import PostgresDatastore, PostgresProcessRecorder
 from psycopg import sql
 
 from api.storage.database import Database
+from api.storage.tail import Tail
 from domain.errors import Refusal
 from domain.ledger import Entry, Write
 
@@ -46,9 +47,9 @@ _GROUP = f"""
         INSERT INTO {TABLE} (originator_id, originator_version, topic, state)
         SELECT stream, version, topic, state FROM input
         WHERE command NOT IN (SELECT command FROM taken) ORDER BY place
-        RETURNING originator_id, originator_version, notification_id
+        RETURNING notification_id, entered_at, originator_id, originator_version
     )
-    SELECT added.*, (SELECT pg_notify('{TABLE}', '')) FROM added
+    SELECT *, (SELECT pg_notify('{TABLE}', '')) FROM added
 """  # noqa: S608 - the names are constants of this module.
 
 _SINCE = f"""
@@ -93,6 +94,7 @@ class GroupRecorder(PostgresProcessRecorder):
         self._database = database
         self._beside = dict(beside or {})
         self._queue: deque[Write] = deque()
+        self._tail, self._put_down = Tail(), list[Entry]()
         self._wanted = Condition()
         self._closed = False
         self.create_table()
@@ -147,6 +149,8 @@ class GroupRecorder(PostgresProcessRecorder):
 
     def since(self, position: int, limit: int) -> list[Entry]:
         """Entries after a position."""
+        if near := self._tail.after(position, limit):
+            return near
         with self._database.connection() as conn, conn.cursor(binary=True) as cursor:
             rows = cursor.execute(_SINCE, (position, limit), prepare=True).fetchall()
         return [Entry(row[0], StoredEvent(*row[1:5]), row[5]) for row in rows]
@@ -178,8 +182,10 @@ class GroupRecorder(PostgresProcessRecorder):
                     self._commit(batch)
 
     def _commit(self, batch: list[Write]) -> None:
+        self._put_down.clear()
         try:
             answers = self._put(batch)
+            self._tail.add(self._put_down)
         except psycopg.OperationalError as fault:
             _log.exception("The ledger's connection is lost; %d commands are refused", len(batch))
             answers = [OperationalError(str(fault))] * len(batch)
@@ -251,13 +257,14 @@ class GroupRecorder(PostgresProcessRecorder):
         )
         found = self._conn.execute(_GROUP, columns, prepare=True, binary=True).fetchall()
         if len(found) < len(records):
-            added = {(row[0], row[1]) for row in found}
+            added = {(row[2], row[3]) for row in found}
             kept = [(r.originator_id, r.originator_version) in added for r in records]
-            numbers = list(compress(numbers, kept))
+            numbers, records = list(compress(numbers, kept)), list(compress(records, kept))
         positions: dict[int, list[int]] = {}
         # Positions are given in the order of the rows.
-        for number, position in zip(numbers, sorted(row[2] for row in found), strict=True):
-            positions.setdefault(number, []).append(position)
+        for number, record, row in zip(numbers, records, sorted(found), strict=True):
+            positions.setdefault(number, []).append(row[0])
+            self._put_down.append(Entry(row[0], record, row[1]))
         return positions
 
 
