@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 from api.problems import TooLarge, of_refusal
@@ -15,7 +16,8 @@ BODY_MAX = 1024 * 1024
 IMPORT_MAX = 20 * 1024 * 1024
 """Bytes of a workbook."""
 
-FOR_PEERS = ("/lanes/", "/card", "/health")
+PUBLIC = frozenset({"/card", "/health"})
+FOR_PEERS = "/lanes/"
 """What may be called from elsewhere: each peer's request is signed, card and health are public."""
 
 Scope = MutableMapping[str, Any]
@@ -37,11 +39,27 @@ class _TooMuch(Exception):  # noqa: N818 - stops the reading, is never seen outs
     pass
 
 
-def _is_local(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host in {"testclient", "localhost"}
+        return host == "localhost"
+
+
+@lru_cache(1024)
+def is_from_here(client: str, host: bytes, origin: bytes) -> bool:
+    """Whether a person or program of this machine asks, and not a page of somebody else's.
+
+    A browser here shows pages from anywhere. One of them may ask this machine (its Origin is not
+    ours), also by a name of its own that was made to lead here (the Host is not ours).
+    """
+    if not _is_loopback(client):
+        return False
+    named = host.decode("latin-1")
+    name = named.partition("]")[0].lstrip("[") if named[:1] == "[" else named.partition(":")[0]
+    if named and not _is_loopback(name):
+        return False
+    return not origin or origin.partition(b"://")[2] == host
 
 
 class Gate:
@@ -56,12 +74,15 @@ class Gate:
             await self.app(scope, receive, send)
             return
         path = scope["path"]
-        client = (scope.get("client") or ("", 0))[0]
-        if not path.startswith(FOR_PEERS) and not _is_local(client):
-            await of_refusal(NotFromHere(), path)(scope, receive, send)
-            return
+        headers = dict(scope["headers"])
+        if not (path in PUBLIC or path.startswith(FOR_PEERS)):
+            client = (scope.get("client") or ("", 0))[0]
+            said = headers.get(b"host", b""), headers.get(b"origin", b"")
+            if not is_from_here(client, *said):
+                await of_refusal(NotFromHere(), path)(scope, receive, send)
+                return
         limit = IMPORT_MAX if path.startswith("/imports/") else BODY_MAX
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        declared = headers.get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > limit:
             await of_refusal(TooLarge(maximum=limit), path)(scope, receive, send)
             return

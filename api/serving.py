@@ -74,6 +74,7 @@ class ServerThread:
     def __init__(self, node: Node) -> None:
         self._up = threading.Event()
         self._server = NodeServer(node, self._up.set)
+        self.app = self._server.app
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
     def start(self, timeout: float = 20.0) -> None:

@@ -140,7 +140,8 @@ class Gate:
         try:
             results = self._verifier.verify(
                 Message(method, url, dict(headers)),
-                max_age=WINDOW,
+                # The library adds the skew to the age: with none, a request is stale after WINDOW.
+                max_age=timedelta(0),
                 expect_tag=TAG,
                 require_components=required,
                 body=body or None,
@@ -212,8 +213,11 @@ class Puller:
         Raises:
             httpx.HTTPError, NotEnrolled: the peer did not answer as agreed.
         """
-        address = self._relay.peer(self.state.peer).address
-        url = f"{address}/lanes/{self._org}?after={self._after()}&wait={self._poll_s}"
+        peer = self._relay.peer(self.state.peer)
+        address = peer.address
+        # Whom it is for is signed with it: who receives a request cannot pass it off elsewhere.
+        query = f"of={peer.code}&after={self._after()}&wait={self._poll_s}"
+        url = f"{address}/lanes/{self._org}?{query}"
         wire = self._request("GET", url, None, self._poll_s + TIMEOUT_S)
         with self._recording:
             if self._stop.is_set():

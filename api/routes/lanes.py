@@ -105,12 +105,15 @@ def _standings(node: Running) -> list[dict[str, Any]]:
 async def batch(
     request: Request,
     peer: OrgCode,
+    of: OrgCode,
     after: Annotated[int, Query(ge=0)],
     wait: Annotated[float, Query(ge=0, le=WAIT_MAX_S)] = 0.0,
 ) -> Response:
     """取件: the batch that follows a number; waits for news, then answers with a heartbeat."""
     node = running(request)
     _admit(node, request, peer, None)
+    if of != node.node.settings.code:
+        raise Misaddressed(receiver=of)
     relay = node.node.relay
     try:
         async with asyncio.timeout(wait):

@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
+from fastapi import FastAPI
 from stdnum.cn import ric
 
+from api.app_state import Running
 from api.node import Node
 from api.serving import ServerThread
 from api.settings import Settings
@@ -70,9 +72,14 @@ class Site:
             self._server = None
 
     @property
-    def running(self) -> Any:
+    def app(self) -> FastAPI:
         assert self._server is not None
-        return self._server._server.app.state.running  # noqa: SLF001 - tests look inside.
+        return self._server.app
+
+    @property
+    def running(self) -> Running:
+        running: Running = self.app.state.running
+        return running
 
     def ask(self, path: str, **query: Any) -> httpx.Response:
         return self.http.get(path, params=query)
