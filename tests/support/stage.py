@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg import sql
 
 import api.node
@@ -19,6 +20,7 @@ from api.node import BESIDE, Node
 from api.settings import Settings
 from api.storage.database import Database
 from api.storage.recorder import GroupRecorder
+from projections.store import Projector
 from sync.keys import NodeKeys
 from tests.support.federation import Federation
 
@@ -38,6 +40,24 @@ class KeptRecorder:
         return getattr(self.recorder, name)
 
 
+class OneConnection(Database):
+    """A database read through one connection: a test asks one thing at a time."""
+
+    def __init__(self, conninfo: str, schema: str) -> None:
+        super().__init__(conninfo, schema)
+        self._one = self.connect()
+
+    @contextmanager
+    def connection(self) -> Iterator[psycopg.Connection[Any]]:
+        """The one."""
+        yield self._one
+
+    def close(self) -> None:
+        """Give it back."""
+        self._one.close()
+        super().close()
+
+
 class Stage:
     """Databases and recorders by code; `node` puts a node on what is there."""
 
@@ -46,6 +66,7 @@ class Stage:
         self.databases: dict[str, Database] = {}
         self.keys: dict[str, NodeKeys] = {}
         self._recorders: dict[str, KeptRecorder] = {}
+        self._stands: set[str] = set()
         self._owner = stack.enter_context(psycopg.connect(url, autocommit=True))
 
     def node(
@@ -60,14 +81,17 @@ class Stage:
             self._found(code)
         settings = Settings.model_validate({"code": code, "name": code, "kind": kind})
         recorder = wrap(self._recorders[code])
-        original, api.node.GroupRecorder = api.node.GroupRecorder, lambda *_: recorder  # type: ignore[misc,assignment]
-        try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(api.node, "GroupRecorder", lambda *_: recorder)
+            if code in self._stands:
+                # What the first node after `empty` has made stands; to make it again is slow.
+                patch.setattr(Projector, "_create", lambda *_: None)
+            self._stands.add(code)
             return Node(settings, self.databases[code], self.keys[code], clock)
-        finally:
-            api.node.GroupRecorder = original  # type: ignore[misc]
 
     def empty(self) -> None:
         """Remove every row, and begin to count from one."""
+        self._stands.clear()
         statements = [
             sql.SQL("DELETE FROM {}").format(sql.Identifier(*name)) for name in self._tables()
         ]
@@ -91,7 +115,7 @@ class Stage:
         return f"{self._prefix}_{code}"
 
     def _found(self, code: str) -> None:
-        database = Database(self._url, self._schema(code))
+        database = OneConnection(self._url, self._schema(code))
         self._stack.callback(database.close)
         recorder = GroupRecorder(database, BESIDE)
         self._stack.callback(recorder.close)
