@@ -95,7 +95,11 @@ class Sender:
             handed.clear()
             lane.failed(str(fault), time.monotonic())
             self._broker.tend_at = time.monotonic()
-            return lane.due(time.monotonic())
+        except Exception as fault:
+            # What cannot be packed for one peer stops that peer's lane alone.
+            _log.exception("Lane to %s", lane.peer)
+            lane.failed(f"{type(fault).__name__}: {fault}", time.monotonic())
+        return lane.due(time.monotonic())
 
     def _hand(self, lane: Lane, topic: str, handed: deque[_Handed]) -> float:
         while handed and handed[0].done:

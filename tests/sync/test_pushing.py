@@ -332,3 +332,24 @@ def test_a_database_that_fails_costs_nothing_but_time(
     ends.round()
 
     assert ends.arrived(ORIGIN, CHENGDU)
+
+
+def test_what_cannot_be_packed_for_one_stops_no_other(
+    ends: Ends, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends.round()
+    offer(ends)
+    offer(ends, SHENZHEN, "620902198803151237")
+    relay = ends.made[ORIGIN].relay
+    pack = relay.batch
+    with monkeypatch.context() as patched:
+        fails = lambda peer, after: pack(peer, after) if peer == SHENZHEN else 1 / 0  # noqa: E731
+        patched.setattr(relay, "batch", fails)
+        ends.round()
+    assert ends.arrived(ORIGIN, SHENZHEN)
+    assert "ZeroDivisionError" in str(ends.carriers[ORIGIN].lanes[CHENGDU].last_error)
+
+    time.now += lane.TROUBLE_MAX_S
+    ends.round()
+
+    assert ends.arrived(ORIGIN, CHENGDU)
