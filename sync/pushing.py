@@ -95,7 +95,7 @@ class Sender:
             handed.clear()
             lane.failed(str(fault), time.monotonic())
             self._broker.tend_at = time.monotonic()
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001 - shown in the status, and tried again.
             # What cannot be packed for one peer stops that peer's lane alone.
             _log.exception("Lane to %s", lane.peer)
             lane.failed(f"{type(fault).__name__}: {fault}", time.monotonic())
