@@ -76,7 +76,7 @@ async def peers(request: Request) -> list[dict[str, Any]]:
 
 def _standings(node: Running) -> list[dict[str, Any]]:
     shown = []
-    kafka = node.worker.kafka.status() if node.worker.kafka else None
+    over_kafka = node.worker.kafka.status()["peers"] if node.worker.kafka else {}
     for code, peer in node.node.relay.peers().items():
         head, acknowledged = node.node.relay.standing(code)
         incoming = node.node.lanes.standing_in(code)
@@ -92,7 +92,7 @@ def _standings(node: Running) -> list[dict[str, Any]]:
                 "acknowledged_at": acknowledged.at,
                 "in_number": incoming.number,
                 "in_at": incoming.at,
-                "lane": vars(puller.state) if puller else kafka,
+                "lane": vars(puller.state) if puller else over_kafka.get(code),
             }
         )
     return shown

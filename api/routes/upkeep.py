@@ -21,6 +21,10 @@ async def health(request: Request) -> dict[str, Any]:
     """健康: alive, and what has stopped, if anything has."""
     node = running(request)
     stopped = {**node.worker.faults, **node.node.projector.stopped}
+    if node.worker.kafka is not None:
+        broker = node.worker.kafka.status()
+        stopped.update({} if broker["reachable"] else {"broker": str(broker["last_error"])})
+        stopped.update(broker["threads"])
     return {"status": "ok" if not stopped else "degraded", "stopped": sorted(stopped)}
 
 
