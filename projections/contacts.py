@@ -26,7 +26,7 @@ CONTACT = Table(
         "next_on": "date",
         "withdrawn": "bool",
     },
-    ("outflow, on_day",),
+    ("outflow, reached, withdrawn, on_day",),
 )
 ABSENCE = Table(
     "contact_absence",
@@ -49,23 +49,32 @@ DUE = """
     WITH edition AS (
         SELECT DISTINCT ON (org) org, days FROM contact_policy
         WHERE effective_from <= %(today)s ORDER BY org, effective_from DESC
+    ), page AS (
+        SELECT a.outflow, a.member, a.origin, a.carer, d.interval_days, r.last_reached, n.next_due
+        FROM contact_absence a LEFT JOIN edition e ON e.org = a.origin
+        CROSS JOIN LATERAL (SELECT coalesce(e.days, %(default_days)s) AS interval_days) d
+        LEFT JOIN LATERAL (
+            SELECT on_day AS last_reached FROM contact c
+            WHERE c.outflow = a.outflow AND c.reached AND NOT c.withdrawn AND c.on_day <= %(today)s
+            ORDER BY on_day DESC LIMIT 1
+        ) r ON true
+        CROSS JOIN LATERAL (
+            SELECT coalesce(r.last_reached, a.left_on) + d.interval_days AS next_due
+        ) n
+        WHERE a.open
+          AND (%(carer)s::text IS NULL OR a.carer = %(carer)s)
+          AND (%(outflow)s::uuid IS NULL OR a.outflow = %(outflow)s)
+          AND (NOT %(overdue)s OR n.next_due < %(today)s)
+          AND (%(after)s::uuid IS NULL OR a.outflow > %(after)s)
+        ORDER BY a.outflow LIMIT %(limit)s
     )
-    SELECT a.outflow, a.member, a.origin, a.carer, l.last_reached, l.last_tried, l.contacts,
-        d.interval_days, n.next_due, n.next_due < %(today)s AS overdue
-    FROM contact_absence a LEFT JOIN edition e ON e.org = a.origin
-    CROSS JOIN LATERAL (SELECT coalesce(e.days, %(default_days)s) AS interval_days) d
-    CROSS JOIN LATERAL (
-        SELECT max(on_day) FILTER (WHERE reached) AS last_reached, max(on_day) AS last_tried,
-            count(*) AS contacts
-        FROM contact c WHERE c.outflow = a.outflow AND NOT c.withdrawn AND c.on_day <= %(today)s
+    SELECT outflow, member, origin, carer, last_reached, last_tried, contacts, interval_days,
+        next_due, next_due < %(today)s AS overdue
+    FROM page CROSS JOIN LATERAL (
+        SELECT max(on_day) AS last_tried, count(*) AS contacts FROM contact c
+        WHERE c.outflow = page.outflow AND NOT c.withdrawn AND c.on_day <= %(today)s
     ) l
-    CROSS JOIN LATERAL (SELECT coalesce(l.last_reached, a.left_on) + d.interval_days AS next_due) n
-    WHERE a.open
-      AND (%(carer)s::text IS NULL OR a.carer = %(carer)s)
-      AND (%(outflow)s::uuid IS NULL OR a.outflow = %(outflow)s)
-      AND (NOT %(overdue)s OR n.next_due < %(today)s)
-      AND (%(after)s::uuid IS NULL OR a.outflow > %(after)s)
-    ORDER BY a.outflow LIMIT %(limit)s
+    ORDER BY outflow
 """
 """Due by the origin's policy in force today, so that both sides count the same days."""
 
