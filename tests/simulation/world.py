@@ -89,7 +89,7 @@ class World:
             code = self.rng.choice(CODES)
             if self.rng.random() < self.rates.crash:
                 self.points.arm(self.rng.randint(1, 8))
-            kind = self.rng.choices(kinds, (50, 22, 8, 6, 11, 3))[0]
+            kind = self.rng.choices(kinds, (50, 22, 8, 6, 11, 5))[0]
             self._surviving(code, lambda kind=kind, code=code: kind(code))
         self.points.disarm()
 
@@ -275,18 +275,18 @@ class World:
     def _work(self, code: str) -> None:
         node = self.nodes[code]
         names = ("answer_arrivals", "number", "lapse_offers", "catch_up")
-        name = self.rng.choices(names, (5, 5, 1, 1))[0]
+        name = self.rng.choices(names, (5, 4, 2, 1))[0]
         works = {
             "answer_arrivals": node.answer_arrivals,
             "number": node.relay.number,
-            "lapse_offers": node.lapse_offers,
+            "lapse_offers": lambda: (node.projector.catch_up(), node.lapse_offers()),
             "catch_up": node.projector.catch_up,
         }
         self.trace.append(f"{code}: {name} {works[name]()}")
 
     def _time(self, code: str) -> None:
         """Time goes by; a clock is put right, or wrong."""
-        self._now += timedelta(hours=self.rng.choice((1, 12, 48)))
+        self._now += timedelta(hours=self.rng.choice((1, 12, 48, 240)))
         if self.rng.random() < 0.3:
             self._skew[code] = timedelta(minutes=self.rng.randint(-1440, 1440))
         self.trace.append(f"{code}: it is {self._clock(code).isoformat()}")
