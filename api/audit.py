@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -85,20 +86,30 @@ class Auditor:
         """What this node knew at a moment about a day: care, telephone and contacts up to it."""
         answer = self.responsible(outflow, on, known_at)
         member = self._ledger.look_up(Outflow, outflow).member
-        phone = [
-            value for value in self.trail(member, "phone", known_at) if value["occurred_on"] <= on
-        ]
-        contacts = [
-            fact
-            for fact, _, _ in self._as_known(self._streams(member, "contact."), known_at)
-            if isinstance(fact, Contact.Made | Contact.Visited)
-            and fact.outflow == outflow
-            and fact.meta.occurred.on <= on
-        ]
+        # By the day it was the number, not by when that was told; of one day the last told.
+        phone = sorted(
+            (v for v in self.trail(member, "phone", known_at) if v["occurred_on"] <= on),
+            key=itemgetter("occurred_on"),
+        )
+        contacts = self._contacts(member, outflow, on, known_at)
         answer["phone"] = phone[-1]["value"] if phone else None
         answer["contacts"] = len(contacts)
-        answer["last_contact"] = max((f.meta.occurred.on for f in contacts), default=None)
+        answer["last_contact"] = max(contacts.values(), default=None)
         return answer
+
+    def _contacts(
+        self, member: UUID, outflow: UUID, on: date, known_at: datetime | None
+    ) -> dict[UUID, date]:
+        """The contacts up to a day that stood, as known at a moment: their days."""
+        standing = {}
+        for fact, _, _ in self._as_known(self._streams(member, "contact."), known_at):
+            day = fact.meta.occurred.on
+            match fact:
+                case Contact.Made() | Contact.Visited() if fact.outflow == outflow and day <= on:
+                    standing[fact.originator_id] = day
+                case Contact.Withdrawn():
+                    standing.pop(fact.originator_id, None)
+        return standing
 
     def trail(
         self, member: UUID, field: str, known_at: datetime | None = None

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from api.app_state import Running, running
 from api.bodies import take, takes
@@ -33,6 +33,14 @@ After = Annotated[
     int | None, Query(alias="after", ge=0, description="回单的 position：读到自己的写入")
 ]
 Cursor = Annotated[UUID | None, Query(alias="cursor")]
+
+
+def civil(moment: datetime) -> datetime:
+    """A moment that names no zone is one of the civil clock."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=CIVIL_ZONE)
+
+
+Moment = Annotated[datetime, AfterValidator(civil)]
 
 
 class NotYet(Refusal):
@@ -115,7 +123,7 @@ async def one(request: Request, response: Response, outflow: UUID) -> dict[str, 
 
 @router.get("/outflows/{outflow}/responsible")
 async def responsible(
-    request: Request, outflow: UUID, on: date, known_at: datetime | None = None
+    request: Request, outflow: UUID, on: date, known_at: Moment | None = None
 ) -> dict[str, Any]:
     """谁负责: who held affiliation and care on a day, as known at a moment."""
     return await asyncio.to_thread(running(request).auditor.responsible, outflow, on, known_at)
@@ -123,7 +131,7 @@ async def responsible(
 
 @router.get("/outflows/{outflow}/known")
 async def known(
-    request: Request, outflow: UUID, on: date, known_at: datetime | None = None
+    request: Request, outflow: UUID, on: date, known_at: Moment | None = None
 ) -> dict[str, Any]:
     """当时所知: what this node knew at a moment about a day."""
     return await asyncio.to_thread(running(request).auditor.known, outflow, on, known_at)
@@ -131,7 +139,7 @@ async def known(
 
 @router.get("/members/{member}/trail/{field}")
 async def trail(
-    request: Request, member: UUID, field: str, known_at: datetime | None = None
+    request: Request, member: UUID, field: str, known_at: Moment | None = None
 ) -> list[dict[str, Any]]:
     """来历: every value a field had, with file, sheet and row."""
     return await asyncio.to_thread(running(request).auditor.trail, member, field, known_at)
@@ -247,7 +255,7 @@ class HistoryQuery(Value):
     correlation: UUID | None = None
     from_day: date | None = None
     to_day: date | None = None
-    known_at: datetime | None = None
+    known_at: Moment | None = None
     cursor: Annotated[int, Field(ge=0)] = 0
     limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = 100
     after: Annotated[int, Field(ge=0)] | None = None

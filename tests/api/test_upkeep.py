@@ -1,0 +1,146 @@
+"""运行维护: what has stopped is said, what can be repaired is, and the end comes soon."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from psycopg import sql
+
+from sync.lane_http import Signer
+from tests.api.support import Site, absent, until
+from tests.api.test_problems import problem
+
+MODELS = ["roster", "custody", "contacts", "activities", "history"]
+
+
+def test_a_healthy_node_says_so(origin: Site) -> None:
+    assert origin.get("/health") == {"status": "ok", "stopped": []}
+
+
+def test_a_read_model_that_has_stopped_is_named(own: Site) -> None:
+    with own.node.database.connection() as conn:
+        conn.execute("ALTER TABLE roster_flow RENAME TO gone")
+    member, _ = absent(own)
+
+    health = until(lambda: (h := own.get("/health"))["status"] == "degraded" and h)
+
+    assert health["stopped"] == ["roster"]
+    models = {model["name"]: model for model in own.get("/read-models")}
+    assert "roster_flow" in models["roster"]["stopped"]
+    assert models["history"]["stopped"] is None
+    assert own.get("/history", subject=member, after=own.node.ledger.head)["items"]
+    # And when it is mended, it goes on by itself.
+    with own.node.database.connection() as conn:
+        conn.execute("ALTER TABLE gone RENAME TO roster_flow")
+    until(lambda: own.get("/health")["status"] == "ok")
+    assert len(own.get("/outflows", after=own.node.ledger.head)["items"]) == 1
+
+
+def test_a_worker_that_fails_is_named(own: Site) -> None:
+    own.running.worker.faults["relay"] = "OperationalError: gone"
+
+    health = own.get("/health")
+
+    assert health["status"] in {"degraded", "ok"}
+    until(lambda: own.get("/health")["status"] == "ok")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_read_model_is_built_anew_beside_the_live_one(origin: Site, name: str) -> None:
+    absent(origin)
+
+    answer = origin.http.post(f"/read-models/{name}/rebuild", json={})
+
+    assert answer.json() == {"name": name, "equal": True}
+
+
+def test_a_read_model_that_was_tampered_with_is_mended_and_told(own: Site) -> None:
+    _, outflow = absent(own)
+    own.get("/outflows", after=own.node.ledger.head)
+    with own.node.database.connection() as conn:
+        query = sql.SQL("UPDATE {} SET destination = 'x'").format(sql.Identifier("roster_flow"))
+        conn.execute(query)
+    assert own.get("/outflows")["items"][0]["destination"] == "x"
+
+    answer = own.http.post("/read-models/roster/rebuild", json={})
+
+    assert answer.json()["equal"] is False
+    (row,) = own.get("/outflows")["items"]
+    assert (row["outflow"], row["destination"]) == (outflow, "四川省成都市")
+
+
+def test_a_read_model_nobody_knows_cannot_be_built(origin: Site) -> None:
+    problem(origin.send("/read-models/nothing/rebuild"), 404, "not-found")
+
+
+def test_how_far_each_has_come_is_shown(origin: Site) -> None:
+    models = origin.get("/read-models")
+
+    assert [model["name"] for model in models] == MODELS
+    assert all(0 <= model["position"] <= model["head"] for model in models)
+
+
+def test_an_empty_quarantine_is_empty(own: Site) -> None:
+    assert own.get("/quarantine") == []
+    problem(own.send("/quarantine/1/retry"), 404, "not-found")
+
+
+def test_the_end_does_not_wait_for_a_poll(own: Site, host: Site) -> None:
+    card, fingerprint = host.card()
+    own.post("/peers", {"card": card, "fingerprint": fingerprint})
+    until(lambda: own.running.worker.pullers)
+    url = f"{own.url}/lanes/{host.code}?of={own.code}&after=0&wait=50.0"
+    signed = Signer(host.code, host.node.keys, lambda: datetime.now(UTC))
+    answers: list[httpx.Response] = []
+
+    def poll() -> None:
+        headers = signed.headers("GET", url)
+        answers.append(httpx.get(url, headers=headers, timeout=60, trust_env=False))
+
+    polling = threading.Thread(target=poll)
+    polling.start()
+    until(lambda: own.running.worker.lane_news._waiting)  # noqa: SLF001 - it waits there.
+    started = time.monotonic()
+
+    own.stop()
+
+    assert time.monotonic() - started < 5
+    polling.join(5)
+    assert [answer.status_code for answer in answers] == [200]
+
+
+def test_the_end_does_not_wait_for_who_reads_his_own_writing(own: Site) -> None:
+    answers: list[httpx.Response] = []
+    asking = threading.Thread(target=lambda: answers.append(own.ask("/outflows", after=10**9)))
+    asking.start()
+    until(lambda: own.running.worker.read_news._waiting)  # noqa: SLF001 - it waits there.
+    started = time.monotonic()
+
+    own.stop()
+
+    assert time.monotonic() - started < 5
+    asking.join(5)
+    assert [answer.status_code for answer in answers] == [503]
+
+
+def test_after_the_end_no_thread_of_the_node_is_left(own: Site) -> None:
+    workers = own.running.worker._threads  # noqa: SLF001 - tests look inside.
+    assert all(thread.is_alive() for thread in workers)
+
+    own.stop()
+
+    assert not any(thread.is_alive() for thread in workers)
+
+
+def test_a_node_goes_on_where_it_ended(own: Site) -> None:
+    _, outflow = absent(own)
+    own.stop()
+
+    own.start()
+
+    assert own.get(f"/outflows/{outflow}")["version"] == 1
+    absent(own)
