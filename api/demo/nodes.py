@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api.client import Client, NoAnswer
-from api.settings import Settings
+from api.settings import DATABASE_URL, Settings
 from api.storage.server import EmbeddedServer
 from domain.errors import Refusal
 from domain.organization import OrgKind
@@ -92,6 +92,8 @@ class Nodes:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                # An operator's database is not the demonstration's: each node brings its own.
+                env={n: v for n, v in os.environ.items() if n != DATABASE_URL},
             )
         self.clients[organization.code] = Client(settings.address, "演示 story")
 

@@ -43,7 +43,9 @@ class Telling:
 
     def table(self, title: str, rows: list[dict[str, Any]], columns: dict[str, str]) -> None:
         """Rows, as people read them."""
-        table = Table(*columns.values(), title=title, title_justify="left")
+        table = Table(title=title, title_justify="left")
+        for heading in columns.values():
+            table.add_column(heading, overflow="fold")
         for row in rows:
             table.add_row(*("" if row.get(n) is None else str(row[n]) for n in columns))
         self.console.print(table)
