@@ -84,7 +84,7 @@ class Ledger:
         self._cache: OrderedDict[UUID, Aggregate] = OrderedDict()
         self._lock = Lock()
         self._news = Condition()
-        self._calls = 0
+        self._calls = self._forgotten = 0
         self._head = recorder.head()
 
     # Reading one.
@@ -145,6 +145,7 @@ class Ledger:
 
     def _load(self, id: UUID) -> Aggregate | None:  # noqa: A002
         aggregate: Aggregate | None = None
+        forgotten = self._forgotten
         for record in self._records(id, 0):
             fact = records.decode(record)
             if fact is not None:
@@ -153,11 +154,13 @@ class Ledger:
                 aggregate.heard_by(records.audience(record))
                 aggregate.version = record.originator_version
         if aggregate is not None:
-            self._remember((aggregate,))
+            self._remember((aggregate,), forgotten)
         return aggregate
 
-    def _remember(self, aggregates: Sequence[Aggregate]) -> None:
+    def _remember(self, aggregates: Sequence[Aggregate], forgotten: int | None = None) -> None:
         with self._lock:
+            if forgotten not in {None, self._forgotten}:
+                return  # A fact that came in during the reading may be missing from it.
             for aggregate in aggregates:
                 known = self._cache.get(aggregate.id)
                 newer = aggregate.version if known is None else aggregate.version - known.version
@@ -256,6 +259,7 @@ class Ledger:
     def forget(self, ids: Iterator[UUID] | set[UUID]) -> None:
         """Read these streams anew next time."""
         with self._lock:
+            self._forgotten += 1
             for id_ in ids:
                 self._cache.pop(id_, None)
 
