@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import threading
-from datetime import date, datetime
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from api.client import Client
-from api.settings import Settings
+from api.settings import FILE, NodeThere, Settings
 from domain.errors import Refusal
 from sync.envelope import read_card
 
@@ -26,6 +26,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 out = Console()
+told = Console(stderr=True)
+_open = ExitStack()
+"""What is closed when the command is done."""
 
 Home = Annotated[Path, typer.Option(help="节点的文件夹 the node's folder")]
 Url = Annotated[str, typer.Option(envvar="WAYSTATION_URL", help="节点地址 the node's address")]
@@ -59,13 +62,13 @@ def init(  # noqa: PLR0913, PLR0917 - a node's settings are its arguments.
     kafka: str | None = None,
 ) -> None:
     """建立节点: settings and keys in a folder; the database comes with the first start."""
-    settings = Settings.model_validate(
+    settings = Settings.of(
         {"code": code, "name": name, "kind": kind, "city": city, "port": port, "kafka": kafka}
     )
-    if (home / "node.json").exists():
-        raise typer.BadParameter(f"{home} 已有节点。There is a node already.")
+    if (home / FILE).exists():
+        raise NodeThere(home=str(home))
     settings.save(home)
-    out.print(f"已建立 {settings.name}（{home}）。启动：waystation serve --home {home}")
+    _say(f"已建立 {settings.name}（{home}）。启动：waystation serve --home {home}")
 
 
 @app.command()
@@ -82,7 +85,7 @@ def serve(
     logging.getLogger("httpx").setLevel(logging.WARNING)
     with Node.open(home.resolve()) as node:
         address = node.settings.address
-        server = NodeServer(node, lambda: out.print(f"{node.settings.name} {address}/docs"))
+        server = NodeServer(node, lambda: _say(f"{node.settings.name} {address}/docs"))
         if while_stdin:
             threading.Thread(target=_end_with_stdin, args=(server,), daemon=True).start()
         server.run()
@@ -98,14 +101,19 @@ def _end_with_stdin(server: Any) -> None:
 @app.command()
 def card(url: Url = URL) -> None:
     """导出名片: this node's signed card, and the fingerprint to compare by telephone."""
-    wire = Client(url).card()
-    out.print(f"[dim]核对码 fingerprint[/dim] {read_card(wire.encode()).fingerprint}", style="bold")
-    sys.stdout.write(wire + "\n")
+    wire = _node(url).card()
+    # Not among the card's own bytes: `waystation card > ours.card` is what is sent.
+    told.print(
+        f"[dim]核对码 fingerprint[/dim] {read_card(wire.encode()).fingerprint}", style="bold"
+    )
+    sys.stdout.write(wire)
 
 
 @app.command()
 def enrol(
-    file: Annotated[Path, typer.Argument(help="对方的名片文件 their card")],
+    file: Annotated[
+        Path, typer.Argument(help="对方的名片文件 their card", exists=True, dir_okay=False)
+    ],
     fingerprint: Annotated[str, typer.Argument(help="电话核对的 8 组字符")],
     url: Url = URL,
     grant: Annotated[list[str] | None, typer.Option(help="可见类别 classes they may open")] = None,
@@ -116,19 +124,19 @@ def enrol(
         "fingerprint": fingerprint,
         "grants": grant or ["identity", "contact"],
     }
-    _show(Client(url).post("/peers", body))
+    _show(_node(url).post("/peers", body))
 
 
 @app.command(name="import")
 def import_(
     kind: Annotated[str, typer.Argument(help="outflows | contacts | party-days")],
-    file: Path,
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
     url: Url = URL,
     *,
     record: Annotated[bool, typer.Option(help="正式登记（默认只试读）")] = False,
 ) -> None:
     """导入表格: a dry run, unless --record; every refused row with sheet, row, column and rule."""
-    report = Client(url).import_file(kind, file, dry_run=not record)
+    report = _node(url).import_file(kind, file, dry_run=not record)
     show_report(out, report)
     raise typer.Exit(1 if report["refused"] else 0)
 
@@ -145,7 +153,8 @@ def show_report(console: Console, report: dict[str, Any]) -> None:
         f"登记 {report['recorded']} 条，已有 {report['repeated']} 条，"
         f"未登记 {len(report['refused'])} 条，非本站 {report['not_ours']} 条，"
         f"提示 {len(report['warnings'])} 条"
-        + ("（试读，未写入 dry run）" if report["dry_run"] else "")
+        + ("（试读，未写入 dry run）" if report["dry_run"] else ""),
+        soft_wrap=True,
     )
 
 
@@ -158,7 +167,11 @@ def do(
     person: str = "officer",
 ) -> None:
     """办理: any command, as the interface takes it."""
-    _show(Client(url, person).post(path, json.loads(body), key))
+    try:
+        said = json.loads(body)
+    except ValueError as fault:
+        raise typer.BadParameter(f"JSON: {fault}") from None
+    _show(_node(url, person).post(path, said, key))
 
 
 Question = Literal[
@@ -179,7 +192,7 @@ _PATHS = {
 @app.command()
 def show(question: Question, url: Url = URL, limit: int = 50) -> None:
     """查看: roster, custody board, claims, contacts due, activities, history, peers, quarantine."""
-    answer = Client(url).get(_PATHS[question], limit=limit)
+    answer = _node(url).get(_PATHS[question], limit=limit)
     _show(answer["items"] if isinstance(answer, dict) else answer)
 
 
@@ -188,22 +201,20 @@ def who(
     outflow: str, on: str, known_at: Annotated[str | None, typer.Option()] = None, url: Url = URL
 ) -> None:
     """谁负责: who held affiliation and care of an absence on a day, as known at a moment."""
-    day = date.fromisoformat(on).isoformat()
-    moment = datetime.fromisoformat(known_at).isoformat() if known_at else None
-    _show(Client(url).get(f"/outflows/{outflow}/responsible", on=day, known_at=moment))
+    _show(_node(url).get(f"/outflows/{outflow}/responsible", on=on, known_at=known_at))
 
 
 @app.command()
 def trail(member: str, field: str, url: Url = URL) -> None:
     """来历: every value a field of a person ever had, with file, sheet and row."""
-    _show(Client(url).get(f"/members/{member}/trail/{field}"))
+    _show(_node(url).get(f"/members/{member}/trail/{field}"))
 
 
 @app.command()
 def rebuild(name: str, url: Url = URL) -> None:
     """重建读模型: beside the live one, which answers until the new one takes over."""
-    answer = Client(url).post(f"/read-models/{name}/rebuild", {})
-    out.print(f"{name}: {'一致 equal' if answer['equal'] else '有差异 the rows have changed'}")
+    answer = _node(url).post(f"/read-models/{name}/rebuild", {})
+    _say(f"{name}: {'一致 equal' if answer['equal'] else '有差异 the rows have changed'}")
 
 
 @app.command()
@@ -214,19 +225,29 @@ def retry(
     record: Annotated[bool, typer.Option(help="正式登记（默认只试）")] = False,
 ) -> None:
     """重试隔离的来件: a dry run, unless --record."""
-    _show(Client(url).post(f"/quarantine/{number}/retry?dry_run={not record}", {}))
+    _show(_node(url).post(f"/quarantine/{number}/retry?dry_run={not record}", {}))
+
+
+def _say(sentence: str) -> None:
+    # Names and values are no markup, and a sentence is one line whoever reads it.
+    out.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 def _show(answer: Any) -> None:
     out.print_json(json.dumps(answer, ensure_ascii=False, default=str))
 
 
+def _node(url: str, person: str = "officer") -> Client:
+    return _open.enter_context(closing(Client(url, person)))
+
+
 def main() -> None:
     """Run; a refusal is told in a sentence, not in a traceback."""
     try:
-        app()
+        with _open:
+            app()
     except Refusal as refusal:
-        Console(stderr=True).print(f"[red]{refusal}[/red]", highlight=False)
+        told.print(str(refusal), style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
 
 

@@ -43,6 +43,10 @@ class Client:
             headers={"Waystation-Person": quote(person)},
         )
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._http.close()
+
     def get(self, path: str, **query: Any) -> Any:
         """What a path answers."""
         params = {k: v for k, v in query.items() if v is not None}
@@ -79,8 +83,12 @@ class Client:
     def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
             answered = self._http.request(method, path, **request)
-        except httpx.TransportError as fault:
+        except (httpx.TransportError, httpx.InvalidURL) as fault:
             raise NoAnswer(url=self.url, because=str(fault)) from None
-        if answered.is_error:
-            raise Refused(problem=answered.json())
-        return answered
+        if not answered.is_error:
+            return answered
+        try:
+            problem = answered.json()
+        except ValueError:
+            raise NoAnswer(url=self.url, because=f"HTTP {answered.status_code}") from None
+        raise Refused(problem=problem)

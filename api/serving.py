@@ -13,11 +13,19 @@ import uvicorn
 
 from api.app import create_app
 from api.node import Node
+from domain.errors import Refusal
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 GRACE_S = 10
 """How long requests under way may take at shutdown."""
+
+
+class CannotListen(Refusal):
+    """不能在这个地址上应答。The node cannot listen at this address."""
+
+    kind = "busy"
+    mend = "请另选端口，或停止占用它的程序。Choose another port, or stop what uses this one."
 
 
 class NodeServer(uvicorn.Server):
@@ -36,11 +44,19 @@ class NodeServer(uvicorn.Server):
             http="httptools",
         )
         super().__init__(config)
-        self._ready = ready
+        self._ready, self._address = ready, f"{node.settings.host}:{node.settings.port}"
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and say so."""
-        await super().startup(sockets)
+        """Start, and say so.
+
+        Raises:
+            CannotListen: the address is taken, or not of this machine.
+        """
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            # uvicorn has logged why; what can be mended is the address.
+            raise CannotListen(setting="host, port", address=self._address) from None
         if self._ready is not None and self.started:
             self._ready()
 

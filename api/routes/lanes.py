@@ -11,14 +11,12 @@ from pydantic import Field
 from api.app_state import Running, running
 from api.bodies import take, takes
 from api.routes.commands import answer
+from api.settings import POLL_MAX_S
 from domain.errors import Refusal
 from domain.ledger import Receipt
 from domain.values import DataClass, OrgCode, Value
 from sync.envelope import BATCH_BYTES, read_card
 from sync.errors import LaneFault, Misaddressed
-
-WAIT_MAX_S = 55.0
-"""The longest a peer's pull may wait for news."""
 
 MEDIA_TYPE = "application/vnd.waystation.message"
 
@@ -107,7 +105,7 @@ async def batch(
     peer: OrgCode,
     of: OrgCode,
     after: Annotated[int, Query(ge=0)],
-    wait: Annotated[float, Query(ge=0, le=WAIT_MAX_S)] = 0.0,
+    wait: Annotated[float, Query(ge=0, le=POLL_MAX_S)] = 0.0,
 ) -> Response:
     """取件: the batch that follows a number; waits for news, then answers with a heartbeat."""
     node = running(request)

@@ -31,8 +31,12 @@ class Database:
         self.schema = schema
         options = f"-c search_path={schema} -c statement_timeout={STATEMENT_TIMEOUT_MS}"
         self.conninfo = make_conninfo(conninfo, options=options)
-        with psycopg.connect(conninfo, autocommit=True) as conn:
-            conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+        create = sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema))
+        try:
+            with psycopg.connect(conninfo, autocommit=True) as conn:
+                conn.execute(create)
+        except psycopg.OperationalError as fault:
+            raise DatabaseAway(because=" ".join(str(fault).split())[:200]) from fault
         self._pool = ConnectionPool(
             self.conninfo,
             min_size=1,
