@@ -141,6 +141,7 @@ def test_a_read_model_is_rebuilt_by_one_at_a_time(history: Pair) -> None:
         other.execute(query)
         with pytest.raises(RebuildUnderWay) as refused:
             side.projector.rebuild("roster")
+        other.execute("SELECT pg_advisory_unlock_all()")
 
     assert refused.value.facts == {"model": "roster"}
     assert side.projector.rebuild("roster") is True
