@@ -12,7 +12,11 @@ from tests.support.stage import Stage
 CHUNK = 25
 FEW = 20
 
-STARTS = range(FIRST, FIRST + COUNT, CHUNK)
+ASKED = os.environ.get("SIM_SEED")
+"""One history alone, to be told again."""
+
+SEEDS = [int(ASKED)] if ASKED else list(range(FIRST, FIRST + COUNT))
+CHUNKS = [SEEDS[i : i + CHUNK] for i in range(0, len(SEEDS), CHUNK)]
 
 
 def test_a_few_histories_end_well(theatre: Stage) -> None:
@@ -21,7 +25,7 @@ def test_a_few_histories_end_well(theatre: Stage) -> None:
 
 
 def test_a_seed_is_a_history(theatre: Stage) -> None:
-    seed = int(os.environ.get("SIM_SEED", "7"))
+    seed = int(ASKED or 7)
 
     first, second = tell(theatre, seed), tell(theatre, seed)
 
@@ -30,14 +34,14 @@ def test_a_seed_is_a_history(theatre: Stage) -> None:
 
 
 @pytest.mark.simulation
-@pytest.mark.skipif("SIM_SEED" in os.environ, reason="one seed is asked for")
-@pytest.mark.parametrize("start", STARTS)
-def test_histories_end_well(theatre: Stage, start: int) -> None:
-    for seed in range(start, min(start + CHUNK, FIRST + COUNT)):
+@pytest.mark.parametrize("seeds", CHUNKS, ids=lambda seeds: f"from {seeds[0]}")
+def test_histories_end_well(theatre: Stage, seeds: list[int]) -> None:
+    for seed in seeds:
         tell(theatre, seed)
 
 
 @pytest.mark.simulation
+@pytest.mark.skipif(ASKED is not None, reason="one history is asked for")
 def test_the_histories_are_worth_telling(theatre: Stage) -> None:
     """What is checked also happens: handovers, late acceptances, faults of every kind."""
     topics: set[str] = set()
