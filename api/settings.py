@@ -49,6 +49,8 @@ class Settings(Value):
     kind: OrgKind = "department"
     city: Text | None = None
     host: str = "127.0.0.1"
+    advertise: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+$")] | None = None
+    """Where peers reach the node, if not at host and port: behind a proxy, or on all interfaces."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8700
     kafka: Annotated[str, StringConstraints(pattern=r"^[^\s/]+:\d{1,5}$")] | None = None
     poll_seconds: Annotated[float, Field(gt=0, le=POLL_MAX_S)] = 25.0
@@ -57,7 +59,7 @@ class Settings(Value):
     @property
     def address(self) -> str:
         """Where peers reach the node."""
-        return f"http://{self.host}:{self.port}"
+        return self.advertise or f"http://{self.host}:{self.port}"
 
     @classmethod
     def of(cls, said: dict[str, Any]) -> Settings:

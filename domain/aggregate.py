@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from domain.errors import Invalid
-from domain.values import Author, FactId, Occurred, OrgCode, Source
+from domain.values import AUDIENCE_MAX, Author, FactId, Occurred, OrgCode, Source
 
 CIVIL_ZONE = ZoneInfo("Asia/Shanghai")
 
@@ -26,6 +26,12 @@ class InTheFuture(Invalid):
     """发生日期晚于今天。The date lies in the future."""
 
     mend = "请核对日期，不能晚于今天。Check the date; it may not be later than today."
+
+
+class TooManyHear(Invalid):
+    """知悉该记录的组织过多。Too many organizations would hear of the record."""
+
+    mend = "请核对要告知的组织。Check which organizations need to know."
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +175,7 @@ class Aggregate:
 
         Raises:
             InTheFuture: when it is said to have happened after today.
+            TooManyHear: more than AUDIENCE_MAX organizations.
         """
         stamp = current.get()
         occurred = on if isinstance(on, Occurred) else _occurred(on or stamp.today)
@@ -176,6 +183,8 @@ class Aggregate:
         audience = self.audience + tuple(
             org for org in share_with if org not in self.audience and org != self.keeper
         )
+        if len(audience) > AUDIENCE_MAX:
+            raise TooManyHear(hearing=len(audience), maximum=AUDIENCE_MAX)
         meta = Meta(
             schema_version=kind.VERSION,
             recorded_at=stamp.now,

@@ -28,7 +28,7 @@ class Terms(Value):
     contact_interval_days: Days = 7
     offer_validity_days: Days = 30
     report_in_days: Days = 30
-    acceptance_days: Days = 10
+    registration_days: Days = 10
     document: Text | None = None
 
 

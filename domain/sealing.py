@@ -77,6 +77,11 @@ class DataKey:
         return cls(key_id, subject, data_class, secret, AESGCM(secret))
 
 
+def key_id_of(secret: bytes) -> UUID:
+    """The id of a key: a hash of its secret, so that nobody can grant another under its id."""
+    return UUID(bytes=sha256(b"waystation/key-id/v1" + secret).digest()[:16])
+
+
 class Keyring(Protocol):
     """Finds the keys of this node; how they are kept is the node's affair."""
 

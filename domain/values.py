@@ -27,6 +27,7 @@ TEXT_MAX = 500
 NOTES_MAX = 4_000
 NAME_MAX = 60
 AUDIENCE_MAX = 64
+"""Organizations that hear of one stream."""
 
 OrgCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,39}$")]
 """An organization's code (组织代码): a lower-case slug, because topics and paths are made of it."""

@@ -11,7 +11,7 @@ from uuid import UUID
 from eventsourcing.persistence import StoredEvent, Tracking
 
 from domain.ledger import Beside, KeptKeyring, Ledger, Overtaken
-from domain.sealing import DataKey
+from domain.sealing import DataKey, key_id_of
 from domain.values import OrgCode
 from sync import evidence
 from sync.checks import Arrivals
@@ -189,7 +189,7 @@ class Inbox:
             secret = self._keys.unwrap(base64.b64decode(grant.wrapped, validate=True), binding)
         except ValueError:
             return None
-        if secret is None or len(secret) != _KEY_BYTES:
+        if secret is None or len(secret) != _KEY_BYTES or key_id_of(secret) != grant.key:
             return None
         return DataKey.of(grant.key, grant.subject, grant.data_class, secret)
 

@@ -177,8 +177,10 @@ async def board(
     found = await page(node, custody.BOARD, values, "outflow", cursor)
     for row in found["items"]:
         terms = _terms(node, row["origin"])
-        turn = custody.turn(row, terms.acceptance_days, terms.report_in_days)
-        row["turn"] = turn._asdict() if turn else None
+        turn = custody.turn(row, terms.registration_days, terms.report_in_days)
+        names = {code: peer.name for code, peer in node.node.relay.peers().items()}
+        names[node.node.settings.code] = node.node.settings.name
+        row["turn"] = {**turn._asdict(), "name": names.get(turn.whose)} if turn else None
     return found
 
 

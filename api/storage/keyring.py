@@ -9,13 +9,13 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from threading import Lock
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from api.storage.database import Database
 from domain.ledger import Beside
-from domain.sealing import DataKey
+from domain.sealing import DataKey, key_id_of
 from domain.values import DataClass, OrgCode
 
 CACHE_MAX = 200_000
@@ -103,7 +103,8 @@ class NodeKeyring:
         return Beside("subject_key", values)
 
     def _mint(self, subject: UUID, data_class: DataClass) -> DataKey:
-        key = DataKey.of(uuid4(), subject, data_class, AESGCM.generate_key(256))
+        secret = AESGCM.generate_key(256)
+        key = DataKey.of(key_id_of(secret), subject, data_class, secret)
         self._unkept.add(key.id)
         return key
 

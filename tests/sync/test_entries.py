@@ -11,7 +11,7 @@ import pytest
 from domain.aggregate import Fact
 from domain.outflow import Outflow
 from domain.policy import Policy
-from domain.sealing import DataKey, Place, seal
+from domain.sealing import DataKey, Place, key_id_of, seal
 from domain.values import DataClass
 from sync import inbox
 from sync.envelope import Grant, LaneEntry
@@ -21,7 +21,7 @@ from tests.support.federation import CHENGDU, NOW, ORIGIN, SHENZHEN, depart, reg
 from tests.support.stage import Staged
 from tests.sync.pen import Pen
 
-KEY = DataKey.of(uuid4(), uuid4(), DataClass.NOTES, b"k" * 32)
+KEY = DataKey.of(key_id_of(b"k" * 32), uuid4(), DataClass.NOTES, b"k" * 32)
 
 
 def parked(pen: Pen) -> list[tuple[int, UUID, int, str]]:
@@ -489,6 +489,17 @@ def test_a_key_once_held_is_not_replaced(pen: Pen) -> None:
     assert held is not None
     assert held.secret == KEY.secret
     assert parked(pen) == []
+
+
+def test_a_key_that_is_not_the_one_of_its_id_is_not_kept(pen: Pen) -> None:
+    stream = uuid4()
+    binding = grant_binding(pen.org, pen.to, KEY.id, KEY.subject, KEY.data_class)
+    junk = b64(wrap(b"o" * 32, pen.receiver.keys.sealing_key, binding))
+    grant = Grant(key=KEY.id, subject=KEY.subject, data_class=KEY.data_class, wrapped=junk)
+
+    pen.send(*noted(pen, sealed_note(stream), stream), grants=(grant,))
+
+    assert pen.receiver.keyring.key(KEY.id) is None
 
 
 # Bounds.
