@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 IDLE_S = 1.0
 """How long a worker sleeps when there is no news; commits and deliveries wake it at once."""
 
+FULL = 500
+"""A step that passed fewer entries than this has seen everything there was when it began."""
+
 DEADLINES_S = 15.0
 """How often offers are looked through for those whose time has run out."""
 
@@ -80,7 +83,7 @@ class Worker:
         while not self._stop.is_set():
             seen = self.node.ledger.head
             try:
-                if step() == 0 and self.node.ledger.head == seen:
+                if step() < FULL and self.node.ledger.head == seen:
                     self.node.ledger.wait_beyond(seen, IDLE_S)
                 failures = 0
                 self.faults.pop(name, None)

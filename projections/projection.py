@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 from uuid import UUID
 
@@ -50,6 +50,27 @@ class Rows:
             row[self.table.key] = key
         row.update(values)
         self.changed[key] = row
+
+
+class LateRows(Rows):
+    """Rows that are loaded, all at once, when the first of them is asked for."""
+
+    def __init__(self, table: Table, load: Callable[[], list[Row]]) -> None:
+        super().__init__(table, ())
+        self._load: Callable[[], list[Row]] | None = load
+
+    def get(self, key: UUID) -> Row | None:
+        self._ensure()
+        return super().get(key)
+
+    def put(self, key: UUID, **values: Any) -> None:
+        self._ensure()
+        super().put(key, **values)
+
+    def _ensure(self) -> None:
+        if self._load is not None:
+            load, self._load = self._load, None
+            self._rows |= {row[self.table.key]: row for row in load()}
 
 
 class Opener(Keyring, Protocol):

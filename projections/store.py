@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from domain.errors import Refusal
-from domain.ledger import Ledger
-from projections.projection import Projection, Row, Rows, Table
+from domain.ledger import Entry, Ledger
+from projections.projection import LateRows, Projection, Row, Rows, Table
 
 _log = logging.getLogger(__name__)
 
@@ -58,16 +60,51 @@ class Projector:
         A read model that fails stops with its bookmark unmoved and says why in `stopped`; the
         others go on. It is tried again at the next call.
         """
-        most = 0
-        for name in self.projections:
-            try:
-                most = max(most, self.advance(name))
-                self.stopped.pop(name, None)
-            except Exception as fault:  # noqa: BLE001 - whatever it is, it stops this one alone.
-                if name not in self.stopped:
-                    _log.exception("Read model %s has stopped", name)
-                self.stopped[name] = f"{type(fault).__name__}: {fault}"
-        return most
+        with self._database.connection() as conn:
+            found = conn.execute("SELECT name, position FROM read_model", prepare=True).fetchall()
+        level: dict[int, list[str]] = defaultdict(list)
+        for name, position in found:
+            if name in self.projections:
+                level[int(position)].append(name)
+        # As a rule they all stand level: what follows is read once, and decoded once.
+        return max((self._follow(names, at) for at, names in level.items()), default=0)
+
+    def _follow(self, names: list[str], position: int) -> int:
+        try:
+            entries = self._ledger.since(position, BATCH_MAX)
+        except Exception as fault:  # noqa: BLE001 - said of each of them.
+            self._stop(names, fault)
+            return 0
+        if not entries:
+            return 0
+        topics = {entry.record.topic for entry in entries}
+        passed = [n for n in names if not any(map(self.projections[n].wants, topics))]
+        with self._database.connection() as conn:
+            moved = _move(conn, passed, position, entries[-1].position)
+            for name in names:
+                try:
+                    if name not in passed:
+                        moved += self._take(conn, self.projections[name], position, entries)
+                    self.stopped.pop(name, None)
+                except Exception as fault:  # noqa: BLE001 - whatever it is, it stops this one alone.
+                    self._stop([name], fault)
+        return len(entries) if moved else 0
+
+    def _stop(self, names: list[str], fault: Exception) -> None:
+        for name in names:
+            if name not in self.stopped:
+                _log.error("Read model %s has stopped", name, exc_info=fault)
+            self.stopped[name] = f"{type(fault).__name__}: {fault}"
+
+    def _take(
+        self, conn: Any, projection: Projection, position: int, entries: Sequence[Entry]
+    ) -> int:
+        with conn.transaction():
+            # First, so that of two projectors of one node the second waits, and finds it moved.
+            moved = _move(conn, [projection.name], position, entries[-1].position)
+            if moved:
+                self._apply(conn, projection, "", entries)
+        return moved
 
     def advance(self, name: str) -> int:
         """Apply one batch to one read model; how many entries it passed."""
@@ -120,18 +157,24 @@ class Projector:
             entries = [entry for entry in entries if entry.position <= until]
         if not entries:
             return 0
-        wanted = [e for e in entries if projection.wants(e.record.topic)]
-        if wanted:
-            keys = projection.keys(wanted)
-            rows = {t.name: self._load(conn, t, keys[t.name], suffix) for t in projection.tables}
-            projection.apply(wanted, rows)
-            for changed in rows.values():
-                self._write(conn, changed, suffix)
-        conn.execute(
-            "UPDATE read_model SET position = %s WHERE name = %s",
-            (entries[-1].position, projection.name + suffix),
-        )
+        self._apply(conn, projection, suffix, entries)
+        _move(conn, [projection.name + suffix], position, entries[-1].position)
         return len(entries)
+
+    def _apply(
+        self, conn: Any, projection: Projection, suffix: str, entries: Sequence[Entry]
+    ) -> None:
+        wanted = [e for e in entries if projection.wants(e.record.topic)]
+        if not wanted:
+            return
+        keys = projection.keys(wanted)
+        rows: dict[str, Rows] = {
+            t.name: LateRows(t, partial(self._load, conn, t, keys[t.name], suffix))
+            for t in projection.tables
+        }
+        projection.apply(wanted, rows)
+        for changed in rows.values():
+            self._write(conn, changed, suffix)
 
     def _lock(self, conn: Any, name: str) -> int:
         """The position of a model; its row's lock makes two projectors of one node take turns."""
@@ -199,11 +242,11 @@ class Projector:
 
     # Rows.
 
-    def _load(self, conn: Any, table: Table, keys: list[Any], suffix: str) -> Rows:
+    def _load(self, conn: Any, table: Table, keys: list[Any], suffix: str) -> list[Row]:
         query = f"SELECT * FROM {table.name}{suffix} WHERE {table.key} = ANY(%s)"  # noqa: S608
         with conn.cursor(row_factory=dict_row, binary=True) as cursor:
             loaded: list[Row] = cursor.execute(query, (keys,), prepare=True).fetchall()
-        return Rows(table, loaded)
+        return loaded
 
     def _write(self, conn: Any, rows: Rows, suffix: str) -> None:
         if not rows.changed:
@@ -226,3 +269,15 @@ def _column(table: Table, name: str, rows: list[Row]) -> list[Any]:
     if table.columns[name] == "jsonb":
         return [None if value is None else Jsonb(value) for value in values]
     return values
+
+
+def _move(conn: Any, names: list[str], before: int, after: int) -> int:
+    """Move bookmarks that stand where they are thought to stand; how many did."""
+    if not names:
+        return 0
+    moved = conn.execute(
+        "UPDATE read_model SET position = %s WHERE name = ANY(%s) AND position = %s",
+        (after, names, before),
+        prepare=True,
+    )
+    return int(moved.rowcount)
