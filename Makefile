@@ -34,7 +34,7 @@ check: lint
 
 # Without Java or Maven the rest still runs; the live tests then fail the run and say why.
 test: lint kafka
-	@WAYSTATION_REQUIRE_LIVE=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+	@WAYSTATION_REQUIRE_LIVE=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
 lint: $(DEV)
 	@$(BIN)/ruff format --check --quiet .

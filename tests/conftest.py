@@ -51,6 +51,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out what needs a broker where none can run, saying what is missing."""
+    for item in items:
+        # A file's tests share its fixtures and so a worker; histories share nothing, and are many.
+        if not item.get_closest_marker("simulation"):
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
     live = [item for item in items if item.get_closest_marker("live")]
     reason = lacking() if live else None
     if reason is not None:
