@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
 
 import pytest
 
+from api import cli
 from api.storage.server import EmbeddedServer
 from tests.api.support import Site, meet, site
 
 _schemas = count(1)
 
 HOST = {"code": "chengdu", "name": "酒泉市驻成都联络服务站", "kind": "station", "city": "成都"}
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def sentence(self) -> str:
+        """What a refusal is told in."""
+        assert self.code == 1, self.out + self.err
+        (line,) = self.err.strip().splitlines()
+        assert "Traceback" not in line
+        return line
+
+
+Run = Callable[..., Said]
 
 
 @contextmanager
@@ -42,3 +65,20 @@ def own(postgres: EmbeddedServer) -> Iterator[Site]:
     """A node of one test's own."""
     with fresh(postgres) as made:
         yield made
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """`waystation` in this process."""
+
+    def waystation(*words: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["waystation", *map(str, words)])
+        code: object = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code
+        told = capsys.readouterr()
+        return Said(code if isinstance(code, int) else 0, told.out, told.err)
+
+    return waystation
