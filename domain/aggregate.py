@@ -180,11 +180,7 @@ class Aggregate:
         stamp = current.get()
         occurred = on if isinstance(on, Occurred) else _occurred(on or stamp.today)
         must_not_lie_ahead(occurred.on)
-        audience = self.audience + tuple(
-            org for org in share_with if org not in self.audience and org != self.keeper
-        )
-        if len(audience) > AUDIENCE_MAX:
-            raise TooManyHear(hearing=len(audience), maximum=AUDIENCE_MAX)
+        audience = self._audience_with(share_with)
         meta = Meta(
             schema_version=kind.VERSION,
             recorded_at=stamp.now,
@@ -202,6 +198,14 @@ class Aggregate:
         fact = kind(originator_id=self.id, originator_version=self.version + 1, meta=meta, **body)
         fact.mutate(self)
         self.pending += (fact,)
+
+    def _audience_with(self, more: tuple[OrgCode, ...]) -> tuple[OrgCode, ...]:
+        audience = self.audience + tuple(
+            org for org in more if org not in self.audience and org != self.keeper
+        )
+        if len(audience) > AUDIENCE_MAX:
+            raise TooManyHear(hearing=len(audience), maximum=AUDIENCE_MAX)
+        return audience
 
     def collect_events(self) -> list[Fact]:
         """Hand over the new facts; the name is the library's."""
