@@ -77,4 +77,4 @@ def make_fragile(node: Node, points: Points) -> None:
     for name in EFFECTS:
         setattr(lanes, name, points.around(name, getattr(lanes, name)))
     projector: Any = node.projector
-    projector.advance = points.around("project", projector.advance)
+    projector._take = points.around("project", projector._take)  # noqa: SLF001 - the effect itself.
