@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
+from psycopg import Rollback
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
@@ -63,9 +64,9 @@ class Projector:
         with self._database.connection() as conn:
             found = conn.execute("SELECT name, position FROM read_model", prepare=True).fetchall()
         level: dict[int, list[str]] = defaultdict(list)
-        for name, position in found:
-            if name in self.projections:
-                level[int(position)].append(name)
+        positions = dict(found)
+        for name in self.projections:
+            level[int(positions[name])].append(name)
         # As a rule they all stand level: what follows is read once, and decoded once.
         return max((self._follow(names, at) for at, names in level.items()), default=0)
 
@@ -77,18 +78,24 @@ class Projector:
             return 0
         if not entries:
             return 0
-        topics = {entry.record.topic for entry in entries}
-        passed = [n for n in names if not any(map(self.projections[n].wants, topics))]
         with self._database.connection() as conn:
-            moved = _move(conn, passed, position, entries[-1].position)
-            for name in names:
-                try:
-                    if name not in passed:
-                        moved += self._take(conn, self.projections[name], position, entries)
-                    self.stopped.pop(name, None)
-                except Exception as fault:  # noqa: BLE001 - whatever it is, it stops this one alone.
-                    self._stop([name], fault)
+            # All in one transaction; each in its own only if one of them cannot go along.
+            with suppress(Exception):
+                if self._take(conn, names, position, entries):
+                    for name in names:
+                        self.stopped.pop(name, None)
+                    return len(entries)
+            moved = [name for name in names if self._take_alone(conn, name, position, entries)]
         return len(entries) if moved else 0
+
+    def _take_alone(self, conn: Any, name: str, position: int, entries: Sequence[Entry]) -> bool:
+        try:
+            moved = self._take(conn, [name], position, entries)
+            self.stopped.pop(name, None)
+        except Exception as fault:  # noqa: BLE001 - whatever it is, it stops this one alone.
+            self._stop([name], fault)
+            return False
+        return moved
 
     def _stop(self, names: list[str], fault: Exception) -> None:
         for name in names:
@@ -96,15 +103,15 @@ class Projector:
                 _log.error("Read model %s has stopped", name, exc_info=fault)
             self.stopped[name] = f"{type(fault).__name__}: {fault}"
 
-    def _take(
-        self, conn: Any, projection: Projection, position: int, entries: Sequence[Entry]
-    ) -> int:
+    def _take(self, conn: Any, names: list[str], position: int, entries: Sequence[Entry]) -> bool:
         with conn.transaction():
             # First, so that of two projectors of one node the second waits, and finds it moved.
-            moved = _move(conn, [projection.name], position, entries[-1].position)
-            if moved:
-                self._apply(conn, projection, "", entries)
-        return moved
+            if _move(conn, names, position, entries[-1].position) == len(names):
+                for name in names:
+                    self._apply(conn, self.projections[name], "", entries)
+                return True
+            raise Rollback
+        return False
 
     def advance(self, name: str) -> int:
         """Apply one batch to one read model; how many entries it passed."""

@@ -24,6 +24,23 @@ class Numbered(NamedTuple):
     root: bytes
 
 
+# One round trip. Of two relays the second waits for the bookmark, and then finds it moved.
+_NUMBER = """
+    WITH moved AS (UPDATE relay SET position = %s WHERE position = %s RETURNING position),
+    numbered AS (
+        INSERT INTO lane_out (peer, number, stream, version, position, root)
+        SELECT * FROM unnest(
+            %s::text[], %s::bigint[], %s::uuid[], %s::bigint[], %s::bigint[], %s::bytea[]
+        ) WHERE EXISTS (SELECT FROM moved)
+    ), granted AS (
+        INSERT INTO lane_grant (peer, key, number)
+        SELECT * FROM unnest(%s::text[], %s::uuid[], %s::bigint[])
+        WHERE EXISTS (SELECT FROM moved)
+    )
+    SELECT count(*) FROM moved
+"""
+
+
 class OutBook(Book):
     """What we send."""
 
@@ -75,23 +92,12 @@ class OutBook(Book):
         Returns:
             False when the bookmark is not at `before` any more: another relay was faster.
         """
-        with self._database.connection() as conn, conn.transaction():
-            # First, so that of two relays the second waits here, and then finds nothing to do.
-            moved = conn.execute(
-                "UPDATE relay SET position = %s WHERE position = %s", (position, before)
-            )
-            if moved.rowcount == 0:
-                return False
-            with conn.cursor() as cursor:
-                if entries:
-                    with cursor.copy(
-                        "COPY lane_out (peer, number, stream, version, position, root) FROM STDIN"
-                    ) as copy:
-                        for row in entries:
-                            copy.write_row(row)
-                if grants:
-                    cursor.executemany("INSERT INTO lane_grant VALUES (%s, %s, %s)", grants)
-        return True
+        rows = [list(column) for column in zip(*entries, strict=True)] or [[]] * len(
+            Numbered._fields
+        )
+        keys = [list(column) for column in zip(*grants, strict=True)] or [[]] * 3
+        moved = self._one(_NUMBER, position, before, *rows, *keys)
+        return bool(moved[0])
 
     def outgoing(self, peer: OrgCode, after: int, limit: int) -> list[Outgoing]:
         """Entries of a lane after a number."""

@@ -29,6 +29,7 @@ from sync.envelope import BATCH_BYTES
 from sync.errors import Forged, NotEnrolled
 from sync.inbox import Inbox
 from sync.keys import NodeKeys
+from sync.receipts import Receipts
 from sync.relay import Relay
 
 WINDOW = timedelta(seconds=300)
@@ -192,27 +193,31 @@ class Puller:
         self.state = PullState(peer)
         self._relay, self._inbox, self._signer, self._org = relay, inbox, signer, org
         self._after, self._poll_s, self._clock = after, poll_seconds, clock
-        self._acknowledged = -1
+        self._greeted = False
         self._stop, self._recording = Event(), Lock()
         self._client = httpx.Client(trust_env=False, follow_redirects=False)
+        self._receipts = Receipts(f"receipts-{peer}", self._acknowledge)
         self._thread = Thread(target=self._run, name=f"pull-{peer}", daemon=True)
 
     def start(self) -> None:
         """Begin."""
+        self._receipts.start()
         self._thread.start()
 
     def stop(self) -> None:
         """Stop: what is being recorded is finished; a poll that waits for news is left behind."""
         self._stop.set()
+        self._receipts.stop()
         with self._recording:
             self._client.close()
 
     def step(self) -> int:
-        """One exchange; how many entries were new.
+        """One exchange; how many entries were new. Its receipt follows by itself.
 
         Raises:
             httpx.HTTPError, NotEnrolled: the peer did not answer as agreed.
         """
+        self._receipts.check()
         peer = self._relay.peer(self.state.peer)
         address = peer.address
         # Whom it is for is signed with it: who receives a request cannot pass it off elsewhere.
@@ -227,13 +232,22 @@ class Puller:
         if outcome.fault is not None:
             self.state.last_error = str(outcome.fault)
             _log.warning("Batch of %s refused: %s", self.state.peer, outcome.fault)
-        recorded = self._after()
-        if outcome.answer and (outcome.fault or recorded != self._acknowledged):
-            self._request("POST", f"{address}/lanes/receipts", outcome.answer, TIMEOUT_S)
-            self._acknowledged = recorded
         if outcome.fault is not None:
+            if outcome.answer:
+                self._acknowledge(outcome.answer)
             raise httpx.HTTPError(str(outcome.fault))
+        if outcome.answer and (outcome.recorded or not self._greeted):
+            self._receipts.put(outcome.answer)
+            self._greeted = True
         return outcome.recorded
+
+    def _acknowledge(self, receipt: bytes) -> None:
+        address = self._relay.peer(self.state.peer).address
+        try:
+            self._request("POST", f"{address}/lanes/receipts", receipt, TIMEOUT_S)
+        except Exception:
+            self._greeted = False  # Said again with the next batch, whatever it holds.
+            raise
 
     def _request(self, method: str, url: str, body: bytes | None, timeout: float) -> bytes:
         headers = self._signer.headers(method, url, body)

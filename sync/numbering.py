@@ -33,7 +33,7 @@ class _Hearing(NamedTuple):
 
 
 class Page:
-    """One pass over some entries of the ledger: the rows that number them, in five queries."""
+    """One pass over some entries of the ledger: the rows that number them, in a few queries."""
 
     def __init__(self, ledger: Ledger, store: LaneStore, peers: dict[OrgCode, Peer]) -> None:
         self._ledger, self._store, self._peers = ledger, store, peers
@@ -69,8 +69,13 @@ class Page:
     def _passing(
         self, codes: list[OrgCode], hearings: list[_Hearing]
     ) -> Iterator[tuple[OrgCode, StoredEvent, int]]:
-        heard = self._store.heard(codes, {h.stream for h in hearings})
-        joined = {h.stream for h in hearings if (h.peer, h.stream) not in heard}
+        first: dict[tuple[OrgCode, UUID], int] = {}
+        for peer, stream, entry in hearings:
+            first.setdefault((peer, stream), entry.record.originator_version)
+        # A stream that begins here nobody has heard of, and there is no more of it.
+        older = {stream for (_, stream), version in first.items() if version > 1}
+        heard = self._store.heard(codes, older) if older else set()
+        joined = {s for (peer, s) in first.keys() - heard if first[peer, s] > 1}
         whole = self._store.records(joined) if joined else {}
         for peer, stream, entry in hearings:
             if (peer, stream) in heard:
@@ -78,21 +83,23 @@ class Page:
                 continue
             # Whoever joins receives the stream from its first fact.
             heard.add((peer, stream))
-            for record in whole[stream]:
+            for record in whole.get(stream, [entry.record]):
                 if record.originator_version <= entry.record.originator_version:
                     yield peer, record, entry.position
 
     def _grant(self, codes: list[OrgCode], wanted: list[tuple[OrgCode, UUID, int]]) -> None:
-        if not wanted:
+        allowed = [each for each in wanted if self._may_open(*each[:2])]
+        if not allowed:
             return
-        granted = self._store.granted(codes, {key for _, key, _ in wanted})
-        for peer, key_id, number in wanted:
-            if (peer, key_id) in granted:
-                continue
-            granted.add((peer, key_id))
-            key = self._ledger.keyring.key(key_id)
-            if key is not None and key.data_class in self._peers[peer].grants:
+        granted = self._store.granted(codes, {key for _, key, _ in allowed})
+        for peer, key_id, number in allowed:
+            if (peer, key_id) not in granted:
+                granted.add((peer, key_id))
                 self.grants.append((peer, key_id, number))
+
+    def _may_open(self, peer: OrgCode, key_id: UUID) -> bool:
+        key = self._ledger.keyring.key(key_id)
+        return key is not None and key.data_class in self._peers[peer].grants
 
 
 def _stream(record: StoredEvent) -> UUID:

@@ -47,6 +47,7 @@ class Relay:
         self, ledger: Ledger, store: LaneStore, keys: NodeKeys, clock: Callable[[], datetime]
     ) -> None:
         self._ledger, self._store, self._keys, self._clock = ledger, store, keys, clock
+        self._passed = 0
 
     def peers(self) -> dict[OrgCode, Peer]:
         """The enrolled peers."""
@@ -67,11 +68,16 @@ class Relay:
     def number(self) -> int:
         """Number the next entries of the ledger; how many ledger entries were passed."""
         bookmark = self._store.bookmark()
-        entries = self._ledger.since(bookmark, NUMBER_MAX)
+        entries = self._ledger.since(max(bookmark, self._passed), NUMBER_MAX)
         if entries:
             page = Page(self._ledger, self._store, self.peers())
             page.take(entries)
-            self._store.number(page.rows, page.grants, bookmark, entries[-1].position)
+            last = entries[-1].position
+            # What nobody must hear of is looked through again after a crash, at no harm.
+            if page.rows or last >= bookmark + NUMBER_MAX:
+                self._store.number(page.rows, page.grants, bookmark, last)
+            else:
+                self._passed = last
         return len(entries)
 
     def batch(self, peer: OrgCode, after: int) -> tuple[bytes, int]:

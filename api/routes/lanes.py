@@ -112,18 +112,22 @@ async def batch(
     _admit(node, request, peer, None)
     if of != node.node.settings.code:
         raise Misaddressed(receiver=of)
-    relay = node.node.relay
+    relay, wire = node.node.relay, None
+
+    def look() -> bytes | None:
+        news = node.node.lanes.head_out(peer).number > after or node.worker.stopping
+        return relay.batch(peer, after)[0] if news else None
+
     try:
         async with asyncio.timeout(wait):
-            while True:
+            while wire is None:
                 news = node.worker.lane_news.listen()
-                head = await asyncio.to_thread(node.node.lanes.head_out, peer)
-                if head.number > after or node.worker.stopping:
-                    break
-                await news.wait()
+                wire = await asyncio.to_thread(look)
+                if wire is None:
+                    await news.wait()
     except TimeoutError:
-        pass  # Nothing new: the batch below is a heartbeat.
-    wire, _ = await asyncio.to_thread(relay.batch, peer, after)
+        # Nothing new: a heartbeat.
+        wire, _ = await asyncio.to_thread(relay.batch, peer, after)
     return Response(wire, media_type=MEDIA_TYPE)
 
 
