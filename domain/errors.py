@@ -8,16 +8,15 @@ from typing import Any, ClassVar, Literal
 Kind = Literal["missing", "forbidden", "invalid", "conflict", "stale", "busy"]
 
 
-class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error.
-    """请求被拒绝。The request was refused.
+class Stated(Exception):  # noqa: N818 - it states what is the case.
+    """What is the case. The class name is its code, the docstring its sentence.
 
-    The class name is the code, the docstring the sentence (Chinese first), the keyword arguments
-    the evidence, `mend` what the person can do about it. None of them repeats a member name of
-    RFC 9457 (type, title, status, detail, instance).
+    The keyword arguments are the evidence; none of them repeats a member name of RFC 9457 (type,
+    title, status, detail, instance).
     """
 
-    kind: ClassVar[Kind] = "conflict"
-    mend: ClassVar[str] = "请核对后重试。Check the values and try again."
+    mend: ClassVar[str] = ""
+    """What the person can do about it."""
 
     def __init__(self, **facts: Any) -> None:
         super().__init__(self.sentence())
@@ -35,7 +34,15 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error.
 
     def __str__(self) -> str:
         facts = ", ".join(f"{name}={value}" for name, value in self.facts.items())
-        return f"{self.sentence()} {self.mend}" + (f" [{facts}]" if facts else "")
+        said = " ".join(filter(None, (self.sentence(), self.mend)))
+        return said + (f" [{facts}]" if facts else "")
+
+
+class Refusal(Stated):
+    """请求被拒绝。The request was refused."""
+
+    kind: ClassVar[Kind] = "conflict"
+    mend: ClassVar[str] = "请核对后重试。Check the values and try again."
 
 
 class Invalid(Refusal):

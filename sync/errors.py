@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-import re
+from domain.errors import Stated
 
 
-class LaneFault(Exception):  # noqa: N818 - a state of the lane.
+class LaneFault(Stated):
     """来件有误。What the peer sent is not acceptable."""
-
-    def __init__(self, **facts: object) -> None:
-        super().__init__(self.sentence())
-        self.facts = facts
-
-    @classmethod
-    def code(cls) -> str:
-        """The class name in kebab case."""
-        return re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
-
-    @classmethod
-    def sentence(cls) -> str:
-        """Chinese, then English."""
-        return (cls.__doc__ or "").strip().splitlines()[0]
-
-    def __str__(self) -> str:
-        facts = ", ".join(f"{name}={value}" for name, value in self.facts.items())
-        return f"{self.sentence()} [{facts}]" if facts else self.sentence()
 
 
 class TooLarge(LaneFault):
