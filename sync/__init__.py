@@ -20,6 +20,11 @@ whole changes nothing and is kept as evidence; an entry that fails is quarantine
 its own stream. The answer is a **receipt** (回单), signed: recorded up to number n, with its root.
 A gap is answered by a **want** (补发请求): send again from n + 1.
 
+What is checked entry by entry stands in `checks`, `authority` and `handover`: a state is read
+strictly, opened where its key is held and tried on a copy of its stream, so that no peer can send
+what would stop a reader later; and a handover is held to its steps, so that none can confirm an
+offer that was never made. Refused entries are retried by `quarantine`, a dry run first.
+
 The same three messages travel over any lane: `lane_http` pulls with long polling, `lane_kafka`
 pushes through a broker that may lose, repeat, delay and reorder. Positions are in our database,
 never in the broker, so wiping the broker loses nothing.
