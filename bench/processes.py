@@ -16,7 +16,7 @@ import psycopg
 from bench.town import Town
 
 ROOT = Path(__file__).parents[1]
-STOP_S = 20.0
+STOP_S, SETTLE_S = 20.0, 120.0
 
 BEHIND = """
     SELECT max(notification_id) - (SELECT min(position) FROM read_model) FROM stored_events
@@ -56,6 +56,8 @@ def settle(town: Town, code: str) -> float:
     database = f"{town.schema}_{code}"
     with psycopg.connect(town.url, autocommit=True, options=f"-csearch_path={database}") as conn:
         while conn.execute(BEHIND).fetchone() != (0,):
+            if time.perf_counter() > began + SETTLE_S:
+                raise RuntimeError(f"The node of {code} does not catch up.")
             time.sleep(0.05)
     return time.perf_counter() - began
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any
 
 from api.node import Node
 from bench.figures import Figure, interleaved
@@ -14,16 +14,18 @@ from projections.projection import Rows
 from projections.roster import Roster
 from projections.store import NEXT, Projector
 
-Statement = tuple[str, list[Any]]
+Written = tuple[str, list[Any]]
+"""A statement with its arrays."""
 
 
 class _Tap:
-    """A connection that notes what it executes, if it is told to."""
+    """A connection that notes what it executes."""
 
-    def __init__(self, conn: Any, noted: list[Statement]) -> None:
+    def __init__(self, conn: Any, noted: list[Written]) -> None:
         self._conn, self._noted = conn, noted
 
     def execute(self, query: str, values: list[Any], **options: Any) -> Any:
+        """As the connection's."""
         self._noted.append((query, values))
         return self._conn.execute(query, values, **options)
 
@@ -31,13 +33,18 @@ class _Tap:
 class Workshop(Projector):
     """Rebuilds read models beside the live ones, and can do their writes alone."""
 
-    noted: list[Statement] | None = None
+    noted: list[Written] | None = None
 
     def begin(self, name: str) -> None:
         """Empty tables beside the live ones."""
         with self._database.connection() as conn, conn.transaction():
             self._drop(conn, self.projections[name], NEXT)
             self._create(conn, self.projections[name], NEXT)
+
+    def end(self, name: str) -> None:
+        """Leave nothing behind."""
+        with self._database.connection() as conn, conn.transaction():
+            self._drop(conn, self.projections[name], NEXT)
 
     def replay(self, name: str) -> float:
         """Every fact of the ledger, by the product's own way; facts a second."""
@@ -47,10 +54,10 @@ class Workshop(Projector):
             facts += passed
         return facts / (time.perf_counter() - began)
 
-    def writes(self, name: str) -> list[list[Statement]]:
+    def writes(self, name: str) -> list[list[Written]]:
         """What a rebuild writes, by transaction."""
         self.begin(name)
-        batches: list[list[Statement]] = []
+        batches: list[list[Written]] = []
         self.noted = []
         while self._pass(name):
             batches.append(self.noted)
@@ -58,7 +65,7 @@ class Workshop(Projector):
         self.noted = None
         return batches
 
-    def upsert(self, name: str, batches: list[list[Statement]], facts: int) -> float:
+    def upsert(self, name: str, batches: list[list[Written]], facts: int) -> float:
         """The same statements with the same arrays in as many transactions, and nothing else."""
         self.begin(name)
         began = time.perf_counter()
@@ -90,9 +97,10 @@ def measure(town: Town, repeats: int) -> Iterator[Figure]:
 def _figure(node: Node, kind: type[Roster | History], town: Town, repeats: int) -> Figure:
     shop = Workshop(node.database, node.ledger, [kind(node.keyring)])
     batches = shop.writes(kind.name)
-    runs = {
+    runs: dict[str, Callable[[], float]] = {
         "ours": lambda: shop.replay(kind.name),
         "floor": lambda: shop.upsert(kind.name, batches, node.recorder.head()),
     }
-    rates = interleaved(cast("dict[str, Callable[[], float]]", runs), repeats)
+    rates = interleaved(runs, repeats)
+    shop.end(kind.name)
     return Figure(f"rebuild.{kind.name}", rates["ours"], "facts/s", rates["floor"], town.facts)

@@ -155,7 +155,7 @@ def unseal(sealed: Sealed, key: DataKey, name: str, place: Place) -> str:
         raw = _unb64(nonce)
         fits = (
             suite == SUITE
-            and UUID(key_id) == key.id
+            and key_id == key.id.hex
             and hmac.compare_digest(_unb64(commitment), _commitment(key, raw))
         )
         if not fits:
