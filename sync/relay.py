@@ -65,6 +65,11 @@ class Relay:
         except KeyError:
             raise NotEnrolled(sender=code) from None
 
+    @property
+    def looked_through(self) -> int:
+        """The ledger position up to which nothing is left to number."""
+        return max(self._store.bookmark(), self._passed)
+
     def number(self) -> int:
         """Number the next entries of the ledger; how many ledger entries were passed."""
         bookmark = self._store.bookmark()

@@ -77,7 +77,7 @@ class Carrying:
 def arrived(source: Node, destination: Node) -> bool:
     """Whether one has all that the other has for it, and the other knows."""
     head, acknowledged = source.relay.standing(destination.settings.code)
-    busy = source.ledger.head != source.lanes.bookmark()
+    busy = source.ledger.head != source.relay.looked_through
     recorded = destination.lanes.standing_in(source.settings.code).number
     return not busy and head.number == acknowledged.number == recorded
 
