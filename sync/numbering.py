@@ -35,8 +35,14 @@ class _Hearing(NamedTuple):
 class Page:
     """One pass over some entries of the ledger: the rows that number them, in a few queries."""
 
-    def __init__(self, ledger: Ledger, store: LaneStore, peers: dict[OrgCode, Peer]) -> None:
-        self._ledger, self._store, self._peers = ledger, store, peers
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: LaneStore,
+        peers: dict[OrgCode, Peer],
+        heads: dict[OrgCode, Standing],
+    ) -> None:
+        self._ledger, self._store, self._peers, self._heads = ledger, store, peers, heads
         self.rows: list[Numbered] = []
         self.grants: list[tuple[OrgCode, UUID, int]] = []
 
@@ -46,7 +52,9 @@ class Page:
         if not hearings:
             return
         codes = sorted({h.peer for h in hearings})
-        heads = self._store.heads_out(codes)
+        heads = self._heads
+        if unknown := [code for code in codes if code not in heads]:
+            heads |= self._store.heads_out(unknown)
         wanted: list[tuple[OrgCode, UUID, int]] = []
         for peer, record, position in self._passing(codes, hearings):
             root = next_root(heads[peer].root, record)

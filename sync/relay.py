@@ -48,6 +48,8 @@ class Relay:
     ) -> None:
         self._ledger, self._store, self._keys, self._clock = ledger, store, keys, clock
         self._passed = 0
+        self._bookmark: int | None = None
+        self._heads: dict[OrgCode, Standing] = {}
 
     def peers(self) -> dict[OrgCode, Peer]:
         """The enrolled peers."""
@@ -72,17 +74,23 @@ class Relay:
 
     def number(self) -> int:
         """Number the next entries of the ledger; how many ledger entries were passed."""
-        bookmark = self._store.bookmark()
+        # Known from the last pass: the store refuses numbers for a bookmark that has moved since.
+        bookmark, heads = self._bookmark, self._heads
+        self._bookmark, self._heads = None, {}
+        if bookmark is None:
+            bookmark = self._store.bookmark()
         entries = self._ledger.since(max(bookmark, self._passed), NUMBER_MAX)
         if entries:
-            page = Page(self._ledger, self._store, self.peers())
+            page = Page(self._ledger, self._store, self.peers(), heads)
             page.take(entries)
             last = entries[-1].position
             # What nobody must hear of is looked through again after a crash, at no harm.
             if page.rows or last >= bookmark + NUMBER_MAX:
-                self._store.number(page.rows, page.grants, bookmark, last)
-            else:
-                self._passed = last
+                if not self._store.number(page.rows, page.grants, bookmark, last):
+                    return len(entries)
+                bookmark = last
+            self._passed = last
+        self._bookmark, self._heads = bookmark, heads
         return len(entries)
 
     def batch(self, peer: OrgCode, after: int) -> tuple[bytes, int]:
