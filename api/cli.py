@@ -9,32 +9,62 @@ import sys
 import threading
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from api.client import Client
+from api import (
+    cli_access,
+    cli_audit,
+    cli_bundle,
+    cli_erasure,
+    cli_evidence,
+    cli_fence,
+    cli_keys,
+    cli_lanes,
+    cli_log,
+    cli_pacts,
+    cli_paper,
+    cli_show,
+    cli_verify,
+)
+from api.agreement.telling import show_certificate, show_differences
+from api.cli_access import Person, Purpose
+from api.cli_lanes import URL, Url
+from api.client import Client, place
+from api.files import must_be_writable_file, write
+from api.partner.command import check_peer
 from api.settings import FILE, NodeThere, Settings
 from domain.errors import Refusal
-from sync.envelope import read_card
+from sync.card import read_card
 
 app = typer.Typer(
     help="驿站 Waystation: 流动党员转接、联系、活动的台账与同步。",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cli_access.app, name="access")
+app.add_typer(cli_bundle.app, name="bundle")
+app.command()(cli_access.who_saw)
+app.add_typer(cli_audit.app, name="audit")
+app.add_typer(cli_erasure.app, name="erasure")
+app.add_typer(cli_evidence.app, name="evidence")
+app.command()(cli_lanes.where)
+app.add_typer(cli_lanes.peers, name="peers")
+app.add_typer(cli_lanes.quarantine, name="quarantine")
+app.add_typer(cli_fence.fence, name="fence")
+app.add_typer(cli_log.log, name="log")
+app.add_typer(cli_pacts.app, name="pact")
 out = Console()
 told = Console(stderr=True)
 _open = ExitStack()
 """What is closed when the command is done."""
 
 Home = Annotated[Path, typer.Option(help="节点的文件夹 the node's folder")]
-Url = Annotated[str, typer.Option(envvar="WAYSTATION_URL", help="节点地址 the node's address")]
 
 HOME = Path(".waystation/node")
-URL = "http://127.0.0.1:8700"
 
 
 @app.command()
@@ -59,12 +89,11 @@ def init(  # noqa: PLR0913, PLR0917 - a node's settings are its arguments.
     kind: str = "department",
     city: str | None = None,
     port: int = 8700,
-    kafka: str | None = None,
+    kafka: Annotated[str | None, typer.Option(help="HOST:PORT[,HOST:PORT…]")] = None,
 ) -> None:
     """建立节点: settings and keys in a folder; the database comes with the first start."""
-    settings = Settings.of(
-        {"code": code, "name": name, "kind": kind, "city": city, "port": port, "kafka": kafka}
-    )
+    said = {"code": code, "name": name, "kind": kind, "city": city, "port": port}
+    settings = Settings.of(said | ({"kafka": {"servers": kafka.split(",")}} if kafka else {}))
     if (home / FILE).exists():
         raise NodeThere(home=str(home))
     settings.save(home)
@@ -110,21 +139,42 @@ def card(url: Url = URL) -> None:
 
 
 @app.command()
-def enrol(
+def enrol(  # noqa: PLR0913 - a card, and what is agreed.
     file: Annotated[
         Path, typer.Argument(help="对方的名片文件 their card", exists=True, dir_okay=False)
     ],
     fingerprint: Annotated[str, typer.Argument(help="电话核对的 8 组字符")],
     url: Url = URL,
-    grant: Annotated[list[str] | None, typer.Option(help="可见类别 classes they may open")] = None,
+    grant: Annotated[list[str] | None, typer.Option(help="同时订立同步约定：可见类别")] = None,
+    until: Annotated[str | None, typer.Option(help="约定止期；默认按 pact_days")] = None,
+    *,
+    by_file: Annotated[bool, typer.Option(help="只以数据包文件同步 no network path")] = False,
 ) -> None:
-    """登记对方名片."""
+    """登记对方名片: with --grant, what they may open is agreed in the same act, and shown."""
+    shown = file.read_bytes()
     body = {
-        "card": file.read_text(encoding="utf-8").strip(),
+        "card": shown.decode("utf-8", "replace"),
         "fingerprint": fingerprint,
-        "grants": grant or ["identity", "contact"],
+        "grants": grant or [],
+        "until": until,
+        "lane": "bundle" if by_file else None,
     }
-    _show(_node(url).post("/peers", body))
+    node = _node(url)
+    _show(node.post("/peers", body))
+    code = read_card(shown.strip()).sender
+    (ours,) = (pact["ours"] for pact in node.get("/pacts") if pact["peer"] == code)
+    told.print(f"同步约定 pact: {ours['says']}", markup=False, highlight=False)
+
+
+app.command()(cli_keys.keys)
+app.command()(cli_keys.rekey)
+app.command("check-peer")(check_peer)
+app.command()(cli_paper.letter)
+app.command()(cli_paper.scan)
+app.command()(cli_verify.passport)
+app.command()(cli_verify.verify)
+app.command()(cli_verify.inspect)
+app.command("export-ledger")(cli_verify.export_ledger)
 
 
 @app.command(name="import")
@@ -159,73 +209,64 @@ def show_report(console: Console, report: dict[str, Any]) -> None:
 
 
 @app.command(name="do")
-def do(
+def do(  # noqa: PLR0913, PLR0917 - what a request is made of.
     path: Annotated[str, typer.Argument(help="如 /outflows/…/offers，见 /docs")],
     body: Annotated[str, typer.Argument(help="JSON")] = "{}",
     url: Url = URL,
     key: Annotated[str | None, typer.Option(help="Idempotency-Key")] = None,
-    person: str = "officer",
+    person: Person = "officer",
+    purpose: Purpose = None,
 ) -> None:
     """办理: any command, as the interface takes it."""
     try:
         said = json.loads(body)
     except ValueError as fault:
         raise typer.BadParameter(f"JSON: {fault}") from None
-    _show(_node(url, person).post(path, said, key))
+    _show(_node(url, person, purpose).post(path, said, key))
 
 
-Question = Literal[
-    "roster", "custody", "claims", "due", "activities", "history", "peers", "quarantine"
-]
-_PATHS = {
-    "roster": "/outflows",
-    "due": "/contacts/due",
-    "custody": "/custody",
-    "claims": "/claims",
-    "activities": "/activities",
-    "history": "/history",
-    "peers": "/peers",
-    "quarantine": "/quarantine",
-}
-
-
-@app.command()
-def show(question: Question, url: Url = URL, limit: int = 50) -> None:
-    """查看: roster, custody board, claims, contacts due, activities, history, peers, quarantine."""
-    answer = _node(url).get(_PATHS[question], limit=limit)
-    _show(answer["items"] if isinstance(answer, dict) else answer)
-
-
-@app.command()
-def who(
-    outflow: str, on: str, known_at: Annotated[str | None, typer.Option()] = None, url: Url = URL
-) -> None:
-    """谁负责: who held affiliation and care of an absence on a day, as known at a moment."""
-    _show(_node(url).get(f"/outflows/{outflow}/responsible", on=on, known_at=known_at))
-
-
-@app.command()
-def trail(member: str, field: str, url: Url = URL) -> None:
-    """来历: every value a field of a person ever had, with file, sheet and row."""
-    _show(_node(url).get(f"/members/{member}/trail/{field}"))
+app.command()(cli_show.show)
+app.command()(cli_show.find)
 
 
 @app.command()
 def rebuild(name: str, url: Url = URL) -> None:
     """重建读模型: beside the live one, which answers until the new one takes over."""
-    answer = _node(url).post(f"/read-models/{name}/rebuild", {})
+    answer = _node(url).post(place("read-models", name, "rebuild"), {})
     _say(f"{name}: {'一致 equal' if answer['equal'] else '有差异 the rows have changed'}")
 
 
 @app.command()
-def retry(
-    number: int,
+def reconcile(  # noqa: PLR0913 - with who asks.
+    peer: Annotated[str, typer.Argument(help="对方的组织代码 their code")],
     url: Url = URL,
+    person: Person = "officer",
+    purpose: Purpose = None,
     *,
-    record: Annotated[bool, typer.Option(help="正式登记（默认只试）")] = False,
+    dry_run: Annotated[bool, typer.Option(help="只比较 compare, change nothing")] = False,
+    file: Annotated[Path | None, typer.Option("--out", help="证明存为文件")] = None,
 ) -> None:
-    """重试隔离的来件: a dry run, unless --record."""
-    _show(_node(url).post(f"/quarantine/{number}/retry?dry_run={not record}", {}))
+    """对账: what differs from a peer and why, mended where it can be; equal, a certificate."""
+    if file is not None:
+        must_be_writable_file(file, "--out")
+    client = _node(url, person, purpose)
+    report = client.post(place("peers", peer, "reconcile"), {}, dry_run=dry_run)
+    show_differences(out, report)
+    if file is not None and report["equal"] and not dry_run:
+        paper = json.dumps(client.get(place("peers", peer, "agreement")), indent=2)
+        write(file, "--out", f"{paper}\n".encode())
+    raise typer.Exit(0 if report["equal"] else 1)
+
+
+@app.command()
+def certificate(
+    file: Annotated[Path, typer.Argument(help="证明文件", exists=True, dir_okay=False)],
+    cards: Annotated[list[Path], typer.Argument(help="双方名片", exists=True, dir_okay=False)],
+) -> None:
+    """验证一致证明: with the two cards and nothing else, no node and no network."""
+    from api.agreement.kept import check_file  # noqa: PLC0415 - heavy, and needed here alone.
+
+    show_certificate(out, check_file(file, cards))
 
 
 def _say(sentence: str) -> None:
@@ -237,8 +278,8 @@ def _show(answer: Any) -> None:
     out.print_json(json.dumps(answer, ensure_ascii=False, default=str))
 
 
-def _node(url: str, person: str = "officer") -> Client:
-    return _open.enter_context(closing(Client(url, person)))
+def _node(url: str, person: str | None = None, purpose: str | None = None) -> Client:
+    return _open.enter_context(closing(Client(url, person, purpose)))
 
 
 def main() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 from api.problems import TooLarge, of_refusal
 from domain.errors import Refusal
+from sync.bundle_file import BUNDLE_BYTES
+from sync.verifier.evidence import EVIDENCE_BYTES
 
 BODY_MAX = 1024 * 1024
 """Bytes of a request's body."""
@@ -16,9 +18,19 @@ BODY_MAX = 1024 * 1024
 IMPORT_MAX = 20 * 1024 * 1024
 """Bytes of a workbook."""
 
+_LIMITS = {
+    "/imports/": IMPORT_MAX,
+    "/bundles": BUNDLE_BYTES,
+    "/history/report": EVIDENCE_BYTES,
+}
+"""By how a path begins."""
+
 PUBLIC = frozenset({"/card", "/health"})
-FOR_PEERS = "/lanes/"
+FOR_PEERS = ("/lanes/", "/log/")
 """What may be called from elsewhere: each peer's request is signed, card and health are public."""
+
+FROM_HERE = ("/log/tile/entries/", "/log/contradictions")
+"""What may not, although hashes of the same log may: entries hold what is said of people."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -62,6 +74,12 @@ def is_from_here(client: str, host: bytes, origin: bytes) -> bool:
     return not origin or origin.partition(b"://")[2] == host
 
 
+def from_here(scope: Scope) -> bool:
+    """The same, of a request."""
+    headers, client = dict(scope["headers"]), (scope.get("client") or ("", 0))[0]
+    return is_from_here(client, headers.get(b"host", b""), headers.get(b"origin", b""))
+
+
 class Gate:
     """ASGI middleware: people on loopback only, bodies bounded while they are read."""
 
@@ -75,13 +93,13 @@ class Gate:
             return
         path = scope["path"]
         headers = dict(scope["headers"])
-        if not (path in PUBLIC or path.startswith(FOR_PEERS)):
-            client = (scope.get("client") or ("", 0))[0]
-            said = headers.get(b"host", b""), headers.get(b"origin", b"")
-            if not is_from_here(client, *said):
-                await of_refusal(NotFromHere(), path)(scope, receive, send)
-                return
-        limit = IMPORT_MAX if path.startswith("/imports/") else BODY_MAX
+        elsewhere = path in PUBLIC or (
+            path.startswith(FOR_PEERS) and not path.startswith(FROM_HERE)
+        )
+        if not elsewhere and not from_here(scope):
+            await of_refusal(NotFromHere(), path)(scope, receive, send)
+            return
+        limit = next((most for at, most in _LIMITS.items() if path.startswith(at)), BODY_MAX)
         declared = headers.get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > limit:
             await of_refusal(TooLarge(maximum=limit), path)(scope, receive, send)

@@ -6,7 +6,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 
+from api.access.reading import Reading, reading_of
+from api.access.words import PURPOSES
 from api.problems import MEDIA_TYPE
 
 PROBLEM = {
@@ -28,6 +31,17 @@ _REFUSED = {
     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
 _OF_FASTAPI = ("HTTPValidationError", "ValidationError")
+
+
+def _purpose(reading: Reading) -> dict[str, Any]:
+    unless = f"; {reading.purpose} unless said otherwise" if reading.purpose else ""
+    return {
+        "name": "Waystation-Purpose",
+        "in": "header",
+        "required": reading.purpose is None,
+        "description": f"查阅用途 what the data is needed for{unless}",
+        "schema": {"type": "string", "enum": list(PURPOSES)},
+    }
 
 
 def install(app: FastAPI) -> None:
@@ -53,6 +67,13 @@ def describe(app: FastAPI) -> dict[str, Any]:
             operation["responses"]["default"] = _REFUSED
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 schemas.update(content["schema"].pop("$defs", {}))
+    for route in app.routes:
+        if isinstance(route, APIRoute) and route.include_in_schema:
+            if (reading := reading_of(route)) is None:
+                continue
+            for method in route.methods or ():
+                operation = document["paths"][route.path_format][method.lower()]
+                operation.setdefault("parameters", []).append(_purpose(reading))
     for name in _OF_FASTAPI:
         schemas.pop(name, None)
     schemas["Problem"] = PROBLEM

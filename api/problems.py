@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Container, Iterable
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
+from api.searching import TooManySearches
 from domain.errors import Invalid, Kind, Refusal
 from sync.errors import LaneFault
 
@@ -69,7 +72,14 @@ class Internal(Refusal):
     mend = "请稍后再试；仍不行请告知管理员。Try again; if it stays, tell whoever runs the node."
 
 
-OF_HTTP = {413: TooLarge, 415: NotJson, 404: NoSuchRoute, 405: MethodNotAllowed, 500: Internal}
+OF_HTTP: dict[int, type[Refusal]] = {
+    413: TooLarge,
+    415: NotJson,
+    404: NoSuchRoute,
+    405: MethodNotAllowed,
+    429: TooManySearches,
+    500: Internal,
+}
 """The refusals that HTTP has a status of its own for; every other has that of its kind."""
 
 _OWN_STATUS = {kind: status for status, kind in OF_HTTP.items()}
@@ -97,7 +107,9 @@ def of_refusal(refusal: Refusal, instance: str) -> Response:
 
 def _answer(said: dict[str, Any]) -> Response:
     text = json.dumps(said, ensure_ascii=False, default=str)
-    headers = {"Retry-After": "1"} if said["status"] == STATUS["busy"] else None
+    headers = None
+    if said["status"] in {STATUS["busy"], HTTPStatus.TOO_MANY_REQUESTS}:
+        headers = {"Retry-After": str(said.get("retry_after", 1))}
     return Response(text, said["status"], headers=headers, media_type=MEDIA_TYPE)
 
 
@@ -133,6 +145,13 @@ def pointer(steps: Iterable[str | int]) -> str:
     return "".join(f"/{step}" for step in escaped)
 
 
+def _methods(request: Request) -> list[str]:
+    """What the path takes, of all routes that share it; the framework names the first one's."""
+    routes = (r for r in request.app.routes if isinstance(r, Route))
+    there = (r for r in routes if r.matches(request.scope)[0] is not Match.NONE)
+    return sorted({method for route in there for method in route.methods or ()})
+
+
 def install(app: FastAPI) -> None:
     """Let an application answer in problems only."""
 
@@ -154,6 +173,8 @@ def install(app: FastAPI) -> None:
     async def http(request: Request, fault: HTTPException) -> Response:
         answer = of_refusal(OF_HTTP.get(fault.status_code, BadRequest)(), request.url.path)
         answer.headers.update(fault.headers or {})
+        if fault.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            answer.headers["Allow"] = ", ".join(_methods(request))
         return answer
 
     @app.exception_handler(Exception)

@@ -90,6 +90,8 @@ class Service:
 
     def __init__(self, ledger: Ledger, database: Database, clock: Callable[[], datetime]) -> None:
         self.ledger, self._database, self._clock = ledger, database, clock
+        self.gate: Callable[[Command], None] = lambda _: None
+        """Refuses a command that must not be recorded now."""
         self._under_way: set[str] = set()
         self._lock = Lock()
         self._answers: deque[tuple[asyncio.Future[Receipt], Receipt | Exception]] = deque()
@@ -106,7 +108,7 @@ class Service:
             Refusal: nothing was written.
         """
         with self._alone(who.key):
-            if replayed := self._replayed(command, who):
+            if replayed := self.replayed(command, who):
                 return replayed
             stamp = self._stamp(who)
             for attempt in range(ATTEMPTS_MAX):
@@ -122,7 +124,7 @@ class Service:
         if who.key is None:
             return await self._submit(command, who, version)
         with self._alone(who.key):
-            return self._replayed(command, who) or await self._submit(command, who, version)
+            return self.replayed(command, who) or await self._submit(command, who, version)
 
     async def _submit(self, command: Command, who: Who, version: int | None) -> Receipt:
         stamp = self._stamp(who)
@@ -159,7 +161,7 @@ class Service:
         Raises:
             Refusal: as execute would.
         """
-        known = self._replayed(command, who)
+        known = self.replayed(command, who)
         if known is None:
             self._decide(command, self._stamp(who), who, None)
         return known
@@ -188,6 +190,7 @@ class Service:
     def _decide(
         self, command: Command, stamp: Stamp, who: Who, version: int | None
     ) -> tuple[Decision, tuple[Beside, ...]]:
+        self.gate(command)
         token = current.set(stamp)
         try:
             decision = decide(command, self.ledger)
@@ -218,7 +221,12 @@ class Service:
             causation=who.causation,
         )
 
-    def _replayed(self, command: Command, who: Who) -> Receipt | None:
+    def replayed(self, command: Command, who: Who) -> Receipt | None:
+        """The receipt of a command whose key was seen before.
+
+        Raises:
+            KeyReused: that key stood for another command.
+        """
         if who.key is None:
             return None
         with self._database.connection() as conn:

@@ -3,60 +3,130 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from threading import Event, Thread
+from threading import Condition, Event, Thread
 from typing import TYPE_CHECKING
 
+from api import seals
+from api.asking_back import HttpAsker
 from api.live import News
 from api.node import Node
-from sync.lane_http import Puller, Signer, backoff
+from api.retention import Keeper
+from api.watch import Watch
+from domain.errors import Refusal
+from sync.lane_http import Puller, Signer
+from sync.retry import backoff
 
 if TYPE_CHECKING:
+    from sync.kafka_settings import KafkaSettings
     from sync.lane_kafka import KafkaLanes
 
 IDLE_S = 1.0
 """How long a worker sleeps when there is no news; commits and deliveries wake it at once."""
 
+REST_EACH_S, REST_MAX_S = 0.001, 0.2
+"""How long a step rests for each entry it passed, at most: when many come the
+next one finds more of them, which together cost less; below that nobody notices."""
+
 FULL = 500
 """A step that passed fewer entries than this has seen everything there was when it began."""
 
+READ_S = 0.005
+"""How long a lane waits, at most, for the read models to take in what it has brought."""
+
 DEADLINES_S = 15.0
 """How often offers are looked through for those whose time has run out."""
+
+STUCK_S = 60.0
+"""A thread that has not begun a step for so long is said to hang."""
+
+AGAIN_MAX_S = 2.0
+"""The longest a thread waits before it tries again; what has failed is this node's own."""
+
+CHECKPOINT_PAUSE_S = 1.0
+"""Between two checkpoints under load; on an idle node one follows a commit at once."""
 
 _log = logging.getLogger(__name__)
 
 
 class Worker:
-    """The threads of one node: answers, relay, read models, deadlines, and a lane for each peer."""
+    """The threads of one node: answers, relay, read models, checkpoints, deadlines, and lanes."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.lane_news, self.read_news = News(), News()
+        self._passed = Condition()
+        self.watch, self.keeper = Watch(node), Keeper(node)
         self.faults: dict[str, str] = {}
         self.pullers: dict[str, Puller] = {}
         self.kafka: KafkaLanes | None = None
         self._stop = Event()
-        self._signer = Signer(node.settings.code, node.keys, node.clock)
+        self._beats: dict[str, float] = {}
+        self.signer = Signer(node.settings.code, node.keys, node.clock)
+        self._asker = HttpAsker(node.settings.code, node.relay, self.signer)
         self._threads = [
-            self._thread("answers", node.answer_arrivals),
+            self._thread("answers", self._answer),
             self._thread("relay", self._relay),
             self._thread("read-models", self._project),
+            self._thread("checkpoints", self._sign),
             Thread(target=self._deadlines, name="deadlines", daemon=True),
+            Thread(target=self._restore, name="restoring", daemon=True),
         ]
 
     def start(self) -> None:
         """Begin."""
+        self._announce()
+        self.node.restoring.healer.greeting.begin()
         if self.node.settings.kafka:
             self.kafka = self._kafka_lanes(self.node.settings.kafka)
             self.kafka.start()
         for thread in self._threads:
             thread.start()
 
+    def _announce(self) -> None:
+        self.faults.pop("announcement", None)
+        try:
+            self.node.key_change.announce()
+        except Refusal as refusal:
+            # Said in /health: the node works all the same.
+            self.faults["announcement"] = str(refusal)
+
     @property
     def stopping(self) -> bool:
         """Whether the node is about to stop: nobody need wait for news any more."""
         return self._stop.is_set()
+
+    def ailing(self) -> dict[str, str]:
+        """What does not work, and why: also a thread that has ended, or hangs."""
+        found = {**self.faults, **self.node.broken}
+        ended = [thread.name for thread in self._threads if self._started(thread)]
+        ended += [f"pull-{code}" for code, puller in self.pullers.items() if not puller.alive]
+        found |= dict.fromkeys(ended, "the thread has ended")
+        late = time.monotonic() - STUCK_S
+        found |= {
+            n: f"no step since {STUCK_S:g} s" for n, at in list(self._beats.items()) if at < late
+        }
+        return found
+
+    def _started(self, thread: Thread) -> bool:
+        return thread.ident is not None and not thread.is_alive() and not self.stopping
+
+    def retry(self, peer: str) -> None:
+        """Try a peer's lane at once, whatever was waited for."""
+        if peer in self.pullers:
+            self.pullers[peer].retry()
+        if self.kafka is not None:
+            self.kafka.retry(peer)
+
+    def tell(self, peer: str) -> None:
+        """Have a peer told where its lane stands here, and what is set aside."""
+        if peer in self.pullers:
+            self.pullers[peer].tell()
+        if self.kafka is not None:
+            self.kafka.tell(peer)
 
     def hurry(self) -> None:
         """Let every request that waits for news answer now."""
@@ -74,6 +144,10 @@ class Worker:
             puller.stop()
         for thread in self._threads:
             thread.join(timeout=10.0)
+        self._asker.close()
+        # If it cannot be done now, the next start does it.
+        with suppress(Refusal):
+            seals.seal(self.node, everything=True)
 
     def _thread(self, name: str, step: Callable[[], int]) -> Thread:
         return Thread(target=self._loop, args=(name, step), name=name, daemon=True)
@@ -81,17 +155,24 @@ class Worker:
     def _loop(self, name: str, step: Callable[[], int]) -> None:
         failures = 0
         while not self._stop.is_set():
+            self._beats[name] = time.monotonic()
             seen = self.node.ledger.head
             try:
-                if step() < FULL and self.node.ledger.head == seen:
-                    self.node.ledger.wait_beyond(seen, IDLE_S)
+                if (passed := step()) < FULL:
+                    self._stop.wait(min(REST_MAX_S, REST_EACH_S * passed))
+                    if self.node.ledger.head == seen:
+                        self.node.ledger.wait_beyond(seen, IDLE_S)
                 failures = 0
                 self.faults.pop(name, None)
             except Exception as fault:  # noqa: BLE001 - shown in /health, and tried again.
                 failures += 1
                 self.faults[name] = f"{type(fault).__name__}: {fault}"
                 _log.exception("Worker %s", name)
-                self._stop.wait(backoff(failures))
+                self._stop.wait(min(AGAIN_MAX_S, backoff(failures)))
+
+    def _answer(self) -> int:
+        # Before the peers' word: what a restored node forgot, it would do once more, and otherwise.
+        return 0 if self.node.fence.holds() else self.node.answer_arrivals()
 
     def _relay(self) -> int:
         numbered = self.node.relay.number()
@@ -104,56 +185,113 @@ class Worker:
     def _project(self) -> int:
         applied = self.node.projector.catch_up()
         if applied:
+            with self._passed:
+                self._passed.notify_all()
             self.read_news.tell()
         return applied
 
+    def _sign(self) -> int:
+        if self.node.log.sign():
+            self._stop.wait(CHECKPOINT_PAUSE_S)
+        return 0
+
+    def _let_read(self) -> None:
+        """What a peer has sent is shown here before its lane is busy with asking for more."""
+        head, projector = self.node.ledger.head, self.node.projector
+        with self._passed:
+            self._passed.wait_for(lambda: projector.abreast >= head, READ_S)
+
     def _deadlines(self) -> None:
+        due = 0.0
         while not self._stop.is_set():
+            self._beats["deadlines"] = time.monotonic()
             try:
-                self._meet_peers()
-                self.node.lapse_offers()
+                if self.node.fence.holds():
+                    self._meet_peers()
+                    self.watch.look()
+                else:
+                    seals.seal(self.node)
+                    self.node.pacts.step(hurry=False)
+                    if time.monotonic() >= due or self._new_peers():
+                        self._look_around()
+                        due = time.monotonic() + DEADLINES_S
                 self.faults.pop("deadlines", None)
-            except Exception as fault:  # noqa: BLE001 - as in _loop.
+            except Exception as fault:  # noqa: BLE001 - as in _loop; due still, it is tried again.
                 self.faults["deadlines"] = f"{type(fault).__name__}: {fault}"
                 _log.exception("Worker deadlines")
-            for _ in range(int(DEADLINES_S / IDLE_S)):
-                if self._stop.wait(IDLE_S) or self._new_peers():
-                    break
+            self._stop.wait(IDLE_S)
+
+    def _restore(self) -> None:
+        """Fetch what a restored backup lacks; once it is here, nobody waits any longer.
+
+        In a thread of its own: whoever does not answer keeps it waiting.
+        """
+        while not self._stop.is_set():
+            try:
+                if self.node.restoring.step(self._asker):
+                    self._announce()
+                    self.lane_news.tell()
+                    for peer in list(self.pullers):
+                        self.retry(peer)
+                self.faults.pop("restoring", None)
+            except Exception as fault:  # noqa: BLE001 - as in _loop; every step looks anew.
+                self.faults["restoring"] = f"{type(fault).__name__}: {fault}"
+                _log.exception("Worker restoring")
+            self._stop.wait(IDLE_S if self.node.fence.holds() else DEADLINES_S)
+
+    def _look_around(self) -> None:
+        self._meet_peers()
+        self.node.lapse_offers()
+        self.node.further_transfers()
+        self.watch.look()
+        self.node.key_change.retire()
+        self.node.forget_times()
+        seals.forget(self.node)
+        self.node.eraser.step()
+        self.keeper.look()
 
     def _new_peers(self) -> bool:
-        return self.kafka is None and bool(self.node.relay.peers().keys() - self.pullers.keys())
+        return self.kafka is None and self._pulled() != self.pullers.keys()
+
+    def _pulled(self) -> set[str]:
+        """The peers that a network path leads to; nobody answers for the others."""
+        peers = self.node.relay.peers().items()
+        return {code for code, peer in peers if peer.lane is None}
 
     def _meet_peers(self) -> None:
         if self.kafka is not None:
             return
-        node = self.node
-        for peer in node.relay.peers():
+        node, pulled = self.node, self._pulled()
+        for peer in self.pullers.keys() - pulled:
+            self.pullers.pop(peer).stop()
+        for peer in pulled:
             if peer not in self.pullers:
                 puller = Puller(
                     peer,
                     node.relay,
                     node.inbox,
-                    self._signer,
+                    self.signer,
                     org=node.settings.code,
                     after=partial(_recorded, node, peer),
+                    on_recorded=self._let_read,
                     poll_seconds=node.settings.poll_seconds,
                     clock=node.clock,
                 )
                 self.pullers[peer] = puller
                 puller.start()
 
-    def _kafka_lanes(self, bootstrap: str) -> KafkaLanes:
+    def _kafka_lanes(self, settings: KafkaSettings) -> KafkaLanes:
         # Imported here, so that a node without a broker does not pay for the client.
         from sync.lane_kafka import KafkaLanes  # noqa: PLC0415
 
         node = self.node
         return KafkaLanes(
-            bootstrap,
+            settings,
             node.settings.code,
             node.relay,
             node.inbox,
             clock=node.clock,
-            on_recorded=node.ledger.wake,
+            on_recorded=self._let_read,
         )
 
 

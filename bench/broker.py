@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing
 
-from bench.ends import alternate, figures, two_nodes
+from bench.ends import SILENCE_S, alternate, figures, two_nodes
 from bench.figures import Figure, note
 from bench.town import Town
 from tests.support.java import lacking
@@ -25,16 +25,16 @@ def over_kafka(town: Town, samples: int) -> Iterator[Figure]:
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     from kafka import KafkaConsumer, KafkaProducer, TopicPartition  # noqa: PLC0415
 
-    from sync.kafka_settings import CONSUMER, PRODUCER  # noqa: PLC0415
+    from sync.kafka_settings import COMMON, CONSUMER, PRODUCER  # noqa: PLC0415
     from tests.support.broker import running_broker  # noqa: PLC0415
 
     with running_broker() as broker:
         broker.create_topics("floor")
-        at = {"bootstrap_servers": broker.bootstrap}
+        at = {"bootstrap_servers": broker.bootstrap, **COMMON}
         with (
             closing(KafkaProducer(**at, **PRODUCER)) as producer,
             closing(KafkaConsumer(**at, **CONSUMER)) as consumer,
-            two_nodes(town, kafka=broker.bootstrap) as watch,
+            two_nodes(town, kafka={"servers": [broker.bootstrap]}) as watch,
         ):
             consumer.assign([TopicPartition("floor", 0)])
             consumer.seek_to_beginning()
@@ -43,7 +43,8 @@ def over_kafka(town: Town, samples: int) -> Iterator[Figure]:
                 began = time.perf_counter()
                 producer.send("floor", b"x" * SIZE)
                 while not consumer.poll(timeout_ms=1000):
-                    pass
+                    if time.perf_counter() > began + SILENCE_S:
+                        raise RuntimeError(f"kafka-python polled nothing within {SILENCE_S} s.")
                 return time.perf_counter() - began
 
             ours, least = alternate(watch.sample, floor, samples)

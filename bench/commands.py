@@ -50,7 +50,7 @@ def measure(town: Town, seconds: float, repeats: int) -> Iterator[Figure]:
         state = _size_of_a_contact(node)
         with _library(town, state) as library, _raw(town, state) as raw:
             runs = {
-                "ours": _ours(node, bodies, seconds),
+                "ours": ours(node, bodies, seconds),
                 "save": lambda: _threads(library, seconds),
                 "insert": lambda: _alone(raw, seconds) * GROUP,
             }
@@ -71,7 +71,8 @@ def body(town: Town) -> bytes:
     return json.dumps(said, default=str, ensure_ascii=False).encode()
 
 
-def _ours(node: Node, bodies: list[bytes], seconds: float) -> Callable[[], float]:
+def ours(node: Node, bodies: list[bytes], seconds: float) -> Callable[[], float]:
+    """Commands a second from CALLERS at once."""
     loop = uvloop.new_event_loop()
     validate = RecordContact.__pydantic_validator__.validate_json
     submit, who = node.service.submit, Who()

@@ -23,38 +23,48 @@ PART = 100
 """Samples of ours, then as many of the floor, in turn."""
 
 # The triggers tell of a commit at the moment it can be seen; they cost ours alone a little.
-TRIGGERS = """
+_TRIGGERS = """
     CREATE OR REPLACE FUNCTION {schema}.bench_tell() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN PERFORM pg_notify('bench', TG_ARGV[0]); RETURN NULL; END $$;
+        $$ BEGIN PERFORM pg_notify('bench', '{word} ' || NEW.{column}); RETURN NULL; END $$;
     CREATE OR REPLACE TRIGGER bench_tell AFTER INSERT ON {schema}.{table}
-        FOR EACH ROW EXECUTE FUNCTION {schema}.bench_tell('{word}')
+        FOR EACH ROW EXECUTE FUNCTION {schema}.bench_tell()
 """
+_PLACES = (
+    (ORIGIN, "stored_events", "originator_id", "recorded"),
+    (HOST, "contact", "contact", "seen"),
+)
 
 
-class Watch:
-    """Posts contacts at the origin one by one, and hears of both commits."""
+@contextmanager
+def listening(town: Town) -> Iterator[psycopg.Connection[Any]]:
+    """Hears "recorded ID" when a fact is committed at the origin, "seen ID" when the host shows it.
 
-    def __init__(self, town: Town) -> None:
-        self._town = town
-        self._socket = socket.create_connection(("127.0.0.1", town.ports[ORIGIN]))
+    ID is the stream of a contact.
+    """
+    with psycopg.connect(town.url, autocommit=True) as conn:
+        for code, table, column, word in _PLACES:
+            schema = f"{town.schema}_{code}"
+            conn.execute(_TRIGGERS.format(schema=schema, table=table, word=word, column=column))
+        conn.execute("LISTEN bench")
+        yield conn
+        for code, table, _, _ in _PLACES:
+            conn.execute(f"DROP TRIGGER IF EXISTS bench_tell ON {town.schema}_{code}.{table}")
+
+
+class Caller:
+    """One kept connection to a node."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port))
         self._socket.settimeout(SILENCE_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._heard = psycopg.connect(town.url, autocommit=True)
-        for code, table, word in ((ORIGIN, "stored_events", "recorded"), (HOST, "contact", "seen")):
-            schema = f"{town.schema}_{code}"
-            self._heard.execute(TRIGGERS.format(schema=schema, table=table, word=word))
-        self._heard.execute("LISTEN bench")
 
     def close(self) -> None:
-        """Take the triggers down again."""
-        for code, table in ((ORIGIN, "stored_events"), (HOST, "contact")):
-            name = f"{self._town.schema}_{code}.{table}"
-            self._heard.execute(f"DROP TRIGGER IF EXISTS bench_tell ON {name}")
-        self._heard.close()
+        """Hang up."""
         self._socket.close()
 
     def post(self, path: str, said: bytes) -> None:
-        """One request over the kept connection, up to the end of its answer."""
+        """One request, up to the end of its answer."""
         self.send(path, said)
         self.answered()
 
@@ -75,12 +85,20 @@ class Watch:
         if received[9:10] != b"2":
             raise RuntimeError(received.decode(errors="replace"))
 
+
+class Watch(Caller):
+    """Posts contacts at the origin one by one, and hears of both commits."""
+
+    def __init__(self, town: Town, heard: psycopg.Connection[Any]) -> None:
+        super().__init__(town.ports[ORIGIN])
+        self._town, self._heard = town, heard
+
     def sample(self) -> float:
         """Seconds between the two commits."""
         self.send("/contacts", body(self._town))
         moments: dict[str, float] = {}
         for notice in self._heard.notifies(timeout=SILENCE_S):
-            moments.setdefault(notice.payload, time.perf_counter())
+            moments.setdefault(notice.payload.partition(" ")[0], time.perf_counter())
             if "seen" in moments and "recorded" in moments:
                 break
         else:
@@ -98,7 +116,8 @@ def two_nodes(town: Town, **settings: Any) -> Iterator[Watch]:
         stack.enter_context(served(town, HOST, floor, **settings))
         for code in (ORIGIN, HOST):
             settle(town, code)
-        yield stack.enter_context(closing(Watch(town)))
+        heard = stack.enter_context(listening(town))
+        yield stack.enter_context(closing(Watch(town, heard)))
 
 
 def over_http(town: Town, samples: int) -> Iterator[Figure]:

@@ -9,25 +9,30 @@ from typing import Any
 from api.node import Node
 from bench.figures import Figure, interleaved
 from bench.town import ORIGIN, Town
+from projections import tables
 from projections.history import History
-from projections.projection import Rows
 from projections.roster import Roster
-from projections.store import NEXT, Projector
+from projections.store import Projector
+from projections.tables import NEXT
 
 Written = tuple[str, list[Any]]
 """A statement with its arrays."""
 
 
 class _Tap:
-    """A connection that notes what it executes."""
+    """A connection that notes what it writes; what is read goes through its cursors."""
 
     def __init__(self, conn: Any, noted: list[Written]) -> None:
         self._conn, self._noted = conn, noted
 
-    def execute(self, query: str, values: list[Any], **options: Any) -> Any:
+    def execute(self, query: str, values: Any = None, **options: Any) -> Any:
         """As the connection's."""
-        self._noted.append((query, values))
+        if query.startswith("INSERT"):
+            self._noted.append((query, values))
         return self._conn.execute(query, values, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._conn, name)
 
 
 class Workshop(Projector):
@@ -38,13 +43,13 @@ class Workshop(Projector):
     def begin(self, name: str) -> None:
         """Empty tables beside the live ones."""
         with self._database.connection() as conn, conn.transaction():
-            self._drop(conn, self.projections[name], NEXT)
-            self._create(conn, self.projections[name], NEXT)
+            tables.drop(conn, self.projections[name], NEXT)
+            tables.create(conn, self.projections[name], NEXT)
 
     def end(self, name: str) -> None:
         """Leave nothing behind."""
         with self._database.connection() as conn, conn.transaction():
-            self._drop(conn, self.projections[name], NEXT)
+            tables.drop(conn, self.projections[name], NEXT)
 
     def replay(self, name: str) -> float:
         """Every fact of the ledger, by the product's own way; facts a second."""
@@ -63,6 +68,7 @@ class Workshop(Projector):
             batches.append(self.noted)
             self.noted = []
         self.noted = None
+        assert any(batches), "A rebuild that writes nothing is no floor."
         return batches
 
     def upsert(self, name: str, batches: list[list[Written]], facts: int) -> float:
@@ -79,8 +85,8 @@ class Workshop(Projector):
         with self._database.connection() as conn, conn.transaction():
             return self._advance(conn, self.projections[name], NEXT)
 
-    def _write(self, conn: Any, rows: Rows, suffix: str) -> None:
-        super()._write(conn if self.noted is None else _Tap(conn, self.noted), rows, suffix)
+    def _advance(self, conn: Any, *said: Any) -> int:
+        return super()._advance(conn if self.noted is None else _Tap(conn, self.noted), *said)
 
 
 def measure(town: Town, repeats: int) -> Iterator[Figure]:

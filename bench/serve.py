@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -15,14 +16,21 @@ import httpx
 from fastapi import Body, FastAPI, Response
 from pydantic import Field
 
+import sync.relay
 from api.node import Node
+from api.routes import questions
 from api.routes.commands import BATCH_MAX
 from api.serving import NodeServer
 from api.settings import Settings
 from api.storage.database import Database
 from domain.commands import RecordContact
 from domain.ledger import Receipt
-from sync.keys import NodeKeys
+from sync.envelope import BATCH_BYTES
+from sync.inbox import Inbox, Outcome
+from sync.key_folder import KeyFolder
+
+POLL_S = 1.0
+"""How long such a poll waits for news; short, so that a server that stops is not held up."""
 
 ANSWER = b"x" * 1300
 """As long as a batch of one contact."""
@@ -42,6 +50,12 @@ def add_floors(app: FastAPI) -> None:
         return [{"id": c.outflow, "version": 1, "position": 1} for c in commands]
 
 
+def add_unrecorded(app: FastAPI) -> None:
+    """The questions without their record: what is below the mark."""
+    app.get("/floor/outflows")(questions.away.__wrapped__)  # type: ignore[attr-defined]
+    app.get("/floor/outflows/{outflow}")(questions.one.__wrapped__)  # type: ignore[attr-defined]
+
+
 def add_wake(app: FastAPI) -> None:
     """A long poll and what wakes it; the next poll tells that the answer has arrived."""
     told, seen = asyncio.Condition(), 0
@@ -56,13 +70,19 @@ def add_wake(app: FastAPI) -> None:
             await told.wait_for(lambda: seen >= number)
         return Response(b"{}")
 
+    @app.get("/floor/bytes")
+    async def some(size: Annotated[int, Field(le=BATCH_BYTES)]) -> Response:
+        return Response(b"x" * size)
+
     @app.get("/floor/wait")
     async def wait(after: int) -> Response:
         nonlocal seen
         async with told:
             seen = max(seen, after)
             told.notify_all()
-            await told.wait_for(lambda: number > after or app.state.running.worker.stopping)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
+                    await told.wait_for(lambda: number > after)
         return Response(ANSWER, headers={"number": str(number)})
 
 
@@ -75,17 +95,33 @@ def follow(address: str) -> None:
             after = int(answer.headers["number"])
 
 
+def _alter(known: dict[str, Any]) -> None:
+    """Make batches smaller than they are, or a node slower than it is, to see what that costs."""
+    if "entries" in known:
+        sync.relay.ENTRIES_MAX = int(known["entries"])
+    if pause := float(known.get("slower", 0)):
+        accept = Inbox.accept
+
+        def slowly(inbox: Inbox, wire: bytes) -> Outcome:
+            time.sleep(pause)
+            return accept(inbox, wire)
+
+        Inbox.accept = slowly  # type: ignore[method-assign]
+
+
 def main(told: str) -> None:
     """Serve until told to stop."""
     # On Python 3.11 kafka-python reads its schemas in a deprecated way.
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     known = json.loads(told)
     settings = Settings.model_validate(known["settings"])
+    _alter(known)
     database = Database(known["url"], known["schema"])
-    with Node(settings, database, NodeKeys.load(Path(known["keys"]))) as node:
+    with Node(settings, database, KeyFolder.load(Path(known["keys"])).keys) as node:
         server = NodeServer(node, lambda: print("ready", flush=True))
         add_floors(server.app)
         add_wake(server.app)
+        add_unrecorded(server.app)
         if "floor" in known:
             Thread(target=follow, args=(known["floor"],), daemon=True).start()
         server.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import socket
 from collections import defaultdict
@@ -17,6 +18,7 @@ from stdnum.cn import ric
 
 from api.node import CUSTODIAN, Node
 from api.settings import Settings
+from api.storage import tree
 from api.storage.database import Database
 from api.storage.keyring import NodeKeyring
 from bench.lanes import put_down
@@ -24,16 +26,19 @@ from domain import commands as c
 from domain.aggregate import Stamp, current
 from domain.decisions import decide
 from domain.ledger import Entry, Ledger, Write
-from domain.policy import Terms
-from domain.records import digest
+from domain.policy import Policy, Terms
+from domain.records import digest, head, leaf
 from domain.values import Author, DataClass
-from sync.envelope import read_card
-from sync.keys import NodeKeys
+from sync.card import read_card
+from sync.key_folder import KeyFolder
 
-ORIGIN, HOST = "jiuquan", "chengdu"
+ORIGIN, HOST, OTHER = "jiuquan", "chengdu", "shenzhen"
 GRANTS = (DataClass.IDENTITY, DataClass.CONTACT)
 CONTACTS = 7
 """By the host, for each member; with what precedes them fifteen facts a member."""
+
+GROW = f"WITH taken AS (SELECT WHERE false), {tree.GROWN} SELECT size FROM grown"  # noqa: S608
+"""A ledger's tree over what was loaded into it."""
 
 WORDS = (
     "在岗，身体健康，近期在工地轮班",
@@ -80,23 +85,34 @@ class Pile:
     def head(self) -> int:
         return len(self.records)
 
+    def heard_by(self, org: str) -> Pile:
+        """What one organization keeps or hears of."""
+        heard = {s for s, records in self.streams.items() if any(_hears(r, org) for r in records)}
+        records = [r for r in self.records if r.originator_id in heard]
+        return Pile(records, self.keys, self.streams, self.keyrings)
+
 
 class Town:
-    """Two acquainted organizations, and what has happened between them so far."""
+    """An origin acquainted with its hosts, and what has happened between them so far."""
 
-    def __init__(self, url: str, schema: str, folder: Path) -> None:
-        self.url, self.schema, self.folder = url, schema, folder
+    def __init__(
+        self, url: str, schema: str, folder: Path, hosts: tuple[str, ...] = (HOST,)
+    ) -> None:
+        self.url, self.schema, self.folder, self.hosts = url, schema, folder, hosts
         self.random = random.Random(7)
         # A peer's address stands on its card, so it is chosen before anything else.
-        self.ports = {code: free_port() for code in (ORIGIN, HOST)}
-        self.keys = {code: NodeKeys.load(folder / code) for code in (ORIGIN, HOST)}
+        self.ports = {code: free_port() for code in (ORIGIN, *hosts)}
+        self.keys = {code: KeyFolder.load(folder / code).keys for code in (ORIGIN, *hosts)}
         self.facts = 0
         self.absences: list[UUID] = []
+        self.cared_by: dict[str, list[UUID]] = {host: [] for host in hosts}
 
     def settings(self, code: str) -> dict[str, Any]:
         """What a node of the town is told."""
         kind = "department" if code == ORIGIN else "station"
-        return {"code": code, "name": code, "kind": kind, "port": self.ports[code]}
+        told = {"code": code, "name": code, "kind": kind, "port": self.ports[code]}
+        # No backup is put back here, so no node waits for its peers' word before it signs.
+        return {**told, "restore_hold_seconds": 0}
 
     def open(self, code: str) -> Node:
         """A node of the town, in this process; its caller closes it."""
@@ -105,22 +121,43 @@ class Town:
 
     def fill(self, facts: int) -> None:
         """Acquaint the nodes, then pile up and load that many facts into both ledgers."""
-        nodes = {code: self.open(code) for code in (ORIGIN, HOST)}
-        _acquaint(nodes[ORIGIN], nodes[HOST])
+        nodes = {code: self.open(code) for code in (ORIGIN, *self.hosts)}
+        for host in self.hosts:
+            _acquaint(nodes[ORIGIN], nodes[host])
         pile = self._pile(nodes, facts)
         self.facts = len(pile.records)
-        for node in nodes.values():
-            _load(node, pile)
-        put_down(nodes[ORIGIN], nodes[HOST], pile)
-        put_down(nodes[HOST], nodes[ORIGIN], pile)
+        for code, node in nodes.items():
+            _load(node, pile.heard_by(code))
+        for host in self.hosts:
+            put_down(nodes[ORIGIN], nodes[host], pile)
+            put_down(nodes[host], nodes[ORIGIN], pile)
         while nodes[ORIGIN].projector.catch_up():
             pass
-        _copy_read_models(nodes[ORIGIN], nodes[HOST])
+        if len(self.hosts) == 1:
+            _copy_read_models(nodes[ORIGIN], nodes[HOST])
         for node in nodes.values():
-            with node.database.connection() as conn:
-                conn.execute("ANALYZE")
-            node.close()
-            node.database.close()
+            while node.projector.catch_up():
+                pass
+            _let_go(node)
+
+    def ahead(self, visits: int, host: str = HOST) -> None:
+        """What the origin has recorded since, and no host has heard of."""
+        node = self.open(ORIGIN)
+        pile = Pile()
+        keys = self.keys[ORIGIN]
+        pile.keyrings[ORIGIN] = NodeKeyring(node.database, ORIGIN, keys.master, keys.blind)
+        pile.take([r for o in self.cared_by[host] for r in node.ledger.stream(o)])
+        pile.take(node.ledger.stream(Policy.id_of(ORIGIN)))
+        before = len(pile.records)
+        ledger = Ledger(ORIGIN, pile, pile.keyrings[ORIGIN])
+        for _ in range(visits):
+            outflow = self.random.choice(self.cared_by[host])
+            said = {"outflow": outflow, "on": date(2025, 6, 1), "by": "王干事"}
+            condition = self.random.choice(WORDS)
+            _run(ledger, c.RecordVisit.model_validate({**said, "condition": condition}))
+        del pile.records[:before]
+        _load(node, pile)
+        _let_go(node)
 
     def _pile(self, nodes: dict[str, Node], facts: int) -> Pile:
         pile = Pile()
@@ -133,7 +170,8 @@ class Town:
             pile.keyrings[code] = _Fresh(node.database, code, keys.master, keys.blind)
         ledgers = {code: Ledger(code, pile, pile.keyrings[code]) for code in nodes}
         while len(pile.records) < facts + before:
-            self._absence(ledgers[ORIGIN], ledgers[HOST])
+            for host in self.hosts:
+                self._absence(ledgers[ORIGIN], ledgers[host])
         # The first ones are in the ledgers already.
         del pile.records[:before]
         return pile
@@ -141,16 +179,16 @@ class Town:
     def _absence(self, origin: Ledger, host: Ledger) -> None:
         r = self.random
         left = date(2024, 2, 1) + timedelta(days=r.randrange(300))
-        member = _run(origin, c.RegisterMember.model_validate(_person(r)))
+        member = _run(origin, c.RegisterMember.model_validate(_person(r, len(self.absences))))
         said = {"member": member, "left_on": left, "reason": "务工", "destination": "四川省成都市"}
         outflow = _run(origin, c.RegisterOutflow.model_validate(said))
-        _run(origin, c.OfferCare(outflow=outflow, host=HOST))
+        _run(origin, c.OfferCare(outflow=outflow, host=host.org))
         host.forget({outflow})
         since = left + timedelta(days=9)
         said = {"outflow": outflow, "offer": 1, "branch": "第一党支部", "liaison": "李干事"}
         accepted = c.AcceptInflow.model_validate({**said, "accepted_on": since})
         inflow = _run(host, accepted)
-        confirmed = {"outflow": outflow, "offer": 1, "host": HOST, "since": since}
+        confirmed = {"outflow": outflow, "offer": 1, "host": host.org, "since": since}
         acceptance = digest(origin.stream(inflow)[-1])
         _run(origin, c.ConfirmCare.model_validate({**confirmed, "acceptance": acceptance}))
         host.forget({outflow})
@@ -160,6 +198,7 @@ class Town:
         visit = {"outflow": outflow, "on": since + timedelta(days=60), "by": "王干事"}
         _run(origin, c.RecordVisit.model_validate({**visit, "condition": r.choice(WORDS)}))
         self.absences.append(outflow)
+        self.cared_by[host.org].append(outflow)
 
 
 def free_port() -> int:
@@ -181,9 +220,17 @@ def contact(outflow: UUID, on: date, r: random.Random) -> dict[str, Any]:
     }
 
 
-def _person(r: random.Random) -> dict[str, Any]:
-    born = date(1955, 1, 1) + timedelta(days=r.randrange(15_000))
-    stem = f"6209{r.choice(('02', '21', '22'))}{born:%Y%m%d}{r.randrange(1000):03d}"
+def visit(outflow: UUID, on: date) -> bytes:
+    """A visit as it arrives."""
+    said = {"outflow": outflow, "on": on, "by": "王干事", "condition": WORDS[0]}
+    return json.dumps(said, default=str, ensure_ascii=False).encode()
+
+
+def _person(r: random.Random, nth: int) -> dict[str, Any]:
+    """The nth person; no two have one id number."""
+    order, days = divmod(nth * 7_919, 15_000)
+    born = date(1955, 1, 1) + timedelta(days=days)
+    stem = f"6209{r.choice(('02', '21', '22'))}{born:%Y%m%d}{order % 1000:03d}"
     return {
         "name": r.choice("赵钱孙李周吴郑王") + r.choice(("伟", "芳", "建国", "秀英", "志强")),
         "number": stem + ric.calc_check_digit(stem + "0"),
@@ -206,6 +253,18 @@ def _run(ledger: Ledger, command: c.Command) -> UUID:
     return ledger.record(*decision).id
 
 
+def _hears(record: StoredEvent, org: str) -> bool:
+    meta = head(record).meta
+    return meta.keeper == org or org in meta.audience
+
+
+def _let_go(node: Node) -> None:
+    with node.database.connection() as conn:
+        conn.execute("ANALYZE")
+    node.close()
+    node.database.close()
+
+
 def _of(entry: Entry, node: Node) -> bool:
     return entry.fact is not None and entry.fact.meta.keeper == node.settings.code
 
@@ -214,10 +273,11 @@ def _acquaint(origin: Node, host: Node) -> None:
     """Exchange cards, and carry by hand what there is to carry."""
     origin.enrol(read_card(host.card()), GRANTS)
     host.enrol(read_card(origin.card()), GRANTS)
-    origin.execute(c.AdoptPolicy(terms=Terms(), effective_from=date(2024, 1, 1)))
+    if origin.ledger.find(Policy, Policy.id_of(ORIGIN)) is None:
+        origin.execute(c.AdoptPolicy(terms=Terms(), effective_from=date(2024, 1, 1)))
     for node in (origin, host):
         node.settle()
-    wire, _ = origin.relay.batch(HOST, 0)
+    wire, _ = origin.relay.batch(host.settings.code, 0)
     origin.relay.acknowledge(host.inbox.accept(wire).answer)
     host.settle()
 
@@ -228,16 +288,20 @@ def _load(node: Node, pile: Pile) -> None:
         conn.transaction(),
         conn.cursor() as cursor,
     ):
+        now = tree.opened(conn)
         with cursor.copy(
-            "COPY stored_events (originator_id, originator_version, topic, state)"
+            "COPY stored_events (notification_id, originator_id, originator_version, topic, state)"
             " FROM STDIN (FORMAT binary)"
         ) as copy:
-            copy.set_types(["uuid", "int8", "text", "bytea"])
-            for r in pile.records:
-                copy.write_row((r.originator_id, r.originator_version, r.topic, r.state))
+            copy.set_types(["int8", "uuid", "int8", "text", "bytea"])
+            for number, r in enumerate(pile.records, now.size + 1):
+                row = (r.originator_id, r.originator_version, r.topic, r.state)
+                copy.write_row((number, *row))
+        conn.execute(GROW, tree.growing(now, now.and_then(map(leaf, pile.records))))
         with cursor.copy("COPY subject_key FROM STDIN") as copy:
             for row in pile.keys[node.settings.code]:
                 copy.write_row(row)
+        node.recorder.look_at_tree(conn)
     node.recorder.insert_tracking(Tracking(CUSTODIAN, node.recorder.head()))
 
 

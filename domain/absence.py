@@ -106,12 +106,6 @@ class BeforeDeparture(Invalid):
     """日期早于流出日期。The date lies before the departure."""
 
 
-class SecondPersonNeeded(Invalid):
-    """登记错误须由另一人复核。A second person must confirm that it was registered in error."""
-
-    mend = "请由另一名经办人确认。Let another officer confirm."
-
-
 class OriginIsHost(Invalid):
     """不能向本组织发出邀约。An organization cannot offer care to itself."""
 
@@ -136,6 +130,11 @@ class Absence(Aggregate):
     def id_of(member: UUID, absence: int) -> UUID:
         """The n-th absence of a member; twice the same collides instead of doubling."""
         return uuid5(member, f"outflow:{absence}")
+
+    @property
+    def person(self) -> UUID:
+        """Who is away; `member` is his file at the keeper."""
+        return self.subject or self.member
 
     @property
     def open_offer(self) -> Offer | None:

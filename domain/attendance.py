@@ -33,6 +33,7 @@ class Attendance(Aggregate):
 
         def apply(self, attendance: Attendance) -> None:
             attendance.mark, attendance.outflow = self.mark, self.outflow
+            attendance.activity = self.activity
 
     class Corrected(Fact):
         """考勤更正."""
@@ -45,6 +46,12 @@ class Attendance(Aggregate):
 
         def apply(self, attendance: Attendance) -> None:
             attendance.mark = self.mark
+
+    class Shared(Fact):
+        """考勤转交: the member's new keeper now hears of it."""
+
+        TOPIC: ClassVar[str] = "attendance.shared"
+        to: OrgCode
 
     def __init__(self, id: UUID, keeper: OrgCode) -> None:  # noqa: A002
         super().__init__(id, keeper)
@@ -88,3 +95,8 @@ class Attendance(Aggregate):
             mark=mark,
             reason=reason,
         )
+
+    def hand_on(self, to: OrgCode) -> None:
+        """Let the member's new keeper hear of it."""
+        if to not in self.audience:
+            self.trigger(self.Shared, share_with=(to,), to=to)

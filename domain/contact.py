@@ -63,6 +63,12 @@ class Contact(Aggregate):
         def apply(self, contact: Contact) -> None:
             contact.withdrawn = True
 
+    class Shared(Fact):
+        """联系记录转交: the member's new keeper now hears of it."""
+
+        TOPIC: ClassVar[str] = "contact.shared"
+        to: OrgCode
+
     def __init__(self, id: UUID, keeper: OrgCode) -> None:  # noqa: A002
         super().__init__(id, keeper)
         self.withdrawn = False
@@ -112,6 +118,11 @@ class Contact(Aggregate):
     def withdraw(self, reason: str) -> None:
         self._must_stand()
         self.trigger(self.Withdrawn, corrects=FactId(stream=self.id, version=1), reason=reason)
+
+    def hand_on(self, to: OrgCode) -> None:
+        """Let the member's new keeper hear of it."""
+        if to not in self.audience:
+            self.trigger(self.Shared, share_with=(to,), to=to)
 
     def _must_stand(self) -> None:
         if self.withdrawn:

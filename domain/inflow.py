@@ -130,6 +130,12 @@ class Inflow(Aggregate):
         def apply(self, inflow: Inflow) -> None:
             inflow.ended, inflow.accepted = True, None
 
+    class Shared(Fact):
+        """流入记录转交: the member's new keeper now hears of it."""
+
+        TOPIC: ClassVar[str] = "inflow.shared"
+        to: OrgCode
+
     def __init__(self, id: UUID, keeper: OrgCode) -> None:  # noqa: A002
         super().__init__(id, keeper)
         self.outflow: UUID | None = None
@@ -197,6 +203,11 @@ class Inflow(Aggregate):
             ended_on=ended_on,
             destination=destination,
         )
+
+    def hand_on(self, to: OrgCode) -> None:
+        """Let the member's new keeper hear of it."""
+        if to not in self.audience:
+            self.trigger(self.Shared, share_with=(to,), to=to)
 
     def _must_be_unanswered(self, offer: int) -> None:
         if offer in self.answered:

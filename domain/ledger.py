@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from threading import Condition, Lock
 from typing import TypeVar
@@ -14,7 +14,19 @@ from eventsourcing.persistence import IntegrityError, PersistenceError, StoredEv
 from domain import records
 from domain.aggregate import Aggregate, Fact
 from domain.errors import Refusal
-from domain.recording import Beside, Entry, Keep, KeptKeyring, Receipt, Recorder, Write
+from domain.recording import (
+    Beside,
+    Entry,
+    Keep,
+    KeptKeyring,
+    NotFound,
+    NotOurs,
+    OutcomeUnknown,
+    Overtaken,
+    Receipt,
+    Recorder,
+    Write,
+)
 from domain.values import OrgCode
 
 __all__ = [
@@ -26,6 +38,7 @@ __all__ = [
     "Ledger",
     "NotFound",
     "NotOurs",
+    "OutcomeUnknown",
     "Overtaken",
     "Receipt",
     "Recorder",
@@ -44,36 +57,6 @@ STREAM_MAX = 10_000
 """Facts of one stream read at once; one aggregate is one absence, one contact, one person."""
 
 
-class NotFound(Refusal):
-    """没有找到。There is nothing of that id here."""
-
-    kind = "missing"
-    mend = "请核对编号，或等待对方同步。Check the id, or wait for the peer's facts to arrive."
-
-
-class NotOurs(Refusal):
-    """该记录由另一组织保管，本组织不能更改。Another organization keeps this record."""
-
-    kind = "forbidden"
-    mend = "请由保管组织更改。Ask its keeper to record the change."
-
-
-class Overtaken(Refusal):
-    """记录已被他人先行更改。Somebody else changed the record first."""
-
-    mend = "请重新读取后再试。Read it again and retry."
-
-
-class OutcomeUnknown(Refusal):
-    """数据库连接中断，不知是否已登记。The database was lost; whether it is recorded is unknown."""
-
-    kind = "busy"
-    mend = (
-        "请用同一个 Idempotency-Key 重试，不会重复登记。"
-        "Ask again with the same Idempotency-Key: it is recorded once at most."
-    )
-
-
 class Ledger:
     """Record, look up, open, since, replicate."""
 
@@ -86,8 +69,6 @@ class Ledger:
         self._news = Condition()
         self._calls = self._forgotten = 0
         self._head = recorder.head()
-
-    # Reading one.
 
     def find(self, kind: type[A], id: UUID) -> A | None:  # noqa: A002
         """An aggregate to read, whoever keeps it; never change it."""
@@ -143,16 +124,19 @@ class Ledger:
                 return
             after = page[-1].originator_version
 
+    def preload(
+        self, ids: Iterable[UUID], read: Callable[[Sequence[UUID]], Iterable[list[StoredEvent]]]
+    ) -> None:
+        """Look many streams up at once, ahead of being asked for them one by one."""
+        with self._lock:
+            missing, forgotten = [i for i in set(ids) if i not in self._cache], self._forgotten
+        if missing:
+            found = map(_folded, read(missing))
+            self._remember([each for each in found if each is not None], forgotten)
+
     def _load(self, id: UUID) -> Aggregate | None:  # noqa: A002
-        aggregate: Aggregate | None = None
         forgotten = self._forgotten
-        for record in self._records(id, 0):
-            fact = records.decode(record)
-            if fact is not None:
-                aggregate = fact.mutate(aggregate)
-            elif aggregate is not None:
-                aggregate.heard_by(records.audience(record))
-                aggregate.version = record.originator_version
+        aggregate = _folded(self._records(id, 0))
         if aggregate is not None:
             self._remember((aggregate,), forgotten)
         return aggregate
@@ -194,19 +178,16 @@ class Ledger:
         write = Write(tuple(each.record for each in encoded), self.keyring.beside(keys) + beside)
 
         def settle(done: Future[list[int]]) -> None:
-            try:
-                position = done.result()[-1]
-            except IntegrityError:
-                self.forget({a.id for a in aggregates})
-                then(Overtaken(id=first.id, version=first.version))
-            except PersistenceError:
-                self.forget({a.id for a in aggregates})
-                then(OutcomeUnknown(id=first.id))
-            else:
-                self.keyring.kept(keys)
+            outcome, position = _outcome(done, first), self._head
+            if isinstance(outcome, Receipt):
+                position = outcome.position
+                self.keyring.kept(keys, aggregates)
                 self._remember(aggregates)
-                self._announce(position)
-                then(Receipt(id=first.id, version=first.version, position=position))
+            else:
+                self.forget({a.id for a in aggregates})
+            # Also after a refusal: it may be the last answer of a commit that others share.
+            self._announce(position, more=write.more)
+            then(outcome)
 
         write.done.add_done_callback(settle)
         self._recorder.submit(write)
@@ -238,10 +219,10 @@ class Ledger:
     def replicate(
         self,
         replicated: Sequence[StoredEvent],
-        tracking: Tracking,
+        tracking: Tracking | None,
         beside: tuple[Beside, ...] = (),
     ) -> None:
-        """Take a peer's records in, verbatim, with the lane's bookmark, in one transaction.
+        """Take records in, verbatim: a peer's with its lane's bookmark, or our own once more.
 
         Raises:
             Overtaken: a record or the bookmark is there already; nothing is written.
@@ -251,8 +232,10 @@ class Ledger:
         try:
             positions = write.done.result()
         except IntegrityError as fault:
-            raise Overtaken(lane=tracking.application_name) from fault
-        self.forget({r.originator_id for r in replicated if isinstance(r.originator_id, UUID)})
+            raise Overtaken(lane=tracking.application_name if tracking else self.org) from fault
+        finally:
+            # Also when nobody knows whether they are recorded: they may be, and are not sent again.
+            self.forget({r.originator_id for r in replicated if isinstance(r.originator_id, UUID)})
         if positions:
             self._announce(positions[-1])
 
@@ -262,8 +245,6 @@ class Ledger:
             self._forgotten += 1
             for id_ in ids:
                 self._cache.pop(id_, None)
-
-    # Reading all.
 
     @property
     def head(self) -> int:
@@ -287,7 +268,33 @@ class Ledger:
             self._calls += 1
             self._news.notify_all()
 
-    def _announce(self, position: int) -> None:
+    def _announce(self, position: int, *, more: bool = False) -> None:
+        """Move the head; whoever waits is woken once a commit, not once a command."""
         with self._news:
             self._head = max(self._head, position)
-            self._news.notify_all()
+            if not more:
+                self._news.notify_all()
+
+
+def _outcome(done: Future[list[int]], first: Aggregate) -> Receipt | Refusal:
+    try:
+        position = done.result()[-1]
+    except IntegrityError:
+        return Overtaken(id=first.id, version=first.version)
+    except PersistenceError:
+        return OutcomeUnknown(id=first.id)
+    except Refusal as refusal:
+        return refusal
+    return Receipt(id=first.id, version=first.version, position=position)
+
+
+def _folded(stream: Iterable[StoredEvent]) -> Aggregate | None:
+    aggregate: Aggregate | None = None
+    for record in stream:
+        fact = records.decode(record)
+        if fact is not None:
+            aggregate = fact.mutate(aggregate)
+        elif aggregate is not None:
+            aggregate.heard_by(records.audience(record))
+            aggregate.version = record.originator_version
+    return aggregate

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Any, ClassVar, Literal
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from domain.aggregate import Aggregate, Fact, must_not_lie_ahead
 from domain.errors import Invalid, NothingChanged, Refusal
 from domain.sealing import Contactable, Familial, Identity
-from domain.values import OrgCode, Text
+from domain.values import Digest, OrgCode, Text
 
 Category = Literal["正式党员", "预备党员"]
 
@@ -31,6 +31,14 @@ class MembershipOver(Refusal):
     """该党员的党籍已终止。The membership has ended."""
 
 
+class MemberReleased(Refusal):
+    """该党员的组织关系已经转出。The member's affiliation has been transferred away."""
+
+    mend = (
+        "请由现在的组织办理；要回来须再办转接。Ask his present organization, or transfer him back."
+    )
+
+
 class JoinedBeforeBirth(Invalid):
     """入党日期早于出生日期。The member joined before birth."""
 
@@ -45,7 +53,10 @@ class FullBeforeJoined(Invalid):
 
 
 class Member(Aggregate):
-    """A member, kept by the origin for as long as it holds the affiliation."""
+    """A member's file, kept by the origin for as long as it holds the affiliation.
+
+    The subject is the person, under one id wherever he is transferred; each keeper opens a file.
+    """
 
     class Registered(Fact):
         """党员建档."""
@@ -68,6 +79,19 @@ class Member(Aggregate):
 
         def apply(self, member: Member) -> None:
             member.branch, member.category = self.branch, self.category
+
+    class Received(Registered):
+        """转入建档: the file goes on from another keeper's, whose last record it names."""
+
+        TOPIC: ClassVar[str] = "member.received"
+        transfer: UUID
+        origin: OrgCode
+        file: UUID
+        last: Digest
+
+        def apply(self, member: Member) -> None:
+            super().apply(member)
+            member.continues = self.file
 
     class PhoneRecorded(Fact):
         """联系电话变更."""
@@ -117,6 +141,18 @@ class Member(Aggregate):
         def apply(self, member: Member) -> None:
             member.ended = True
 
+    class Released(Fact):
+        """转出: the file ends here; it goes on at the new keeper's, if that has a node."""
+
+        TOPIC: ClassVar[str] = "member.released"
+        transfer: UUID
+        to: OrgCode | None = None
+        to_name: Text | None = None
+
+        def apply(self, member: Member) -> None:
+            member.released_on = self.meta.occurred.on
+            member.released_to, member.released_to_name = self.to, self.to_name
+
     class Disclosed(Fact):
         """告知: another organization now hears of the member, for a purpose."""
 
@@ -131,9 +167,37 @@ class Member(Aggregate):
         self.away: UUID | None = None
         self.absences = 0
         self.ended = False
+        self.continues: UUID | None = None
+        self.released_on: date | None = None
+        self.released_to: OrgCode | None = None
+        self.released_to_name: str | None = None
+
+    @staticmethod
+    def id_of(pseudonym: UUID, number: int) -> UUID:
+        """The n-th file of a person at one organization; opening it twice collides."""
+        return pseudonym if number == 1 else uuid5(pseudonym, f"member:{number}")
+
+    @property
+    def person(self) -> UUID:
+        """Whom the file is about, under the id that every keeper uses."""
+        return self.subject or self.id
+
+    def holder_on(self, day: date) -> OrgCode | str:
+        """Who held the affiliation on a day, as far as this file goes; never nobody."""
+        if self.released_on is None or day < self.released_on:
+            return self.keeper
+        return self.released_to or self.released_to_name or ""
 
     @classmethod
-    def register(cls, id: UUID, *, born: date, on: date | None = None, **details: Any) -> Member:  # noqa: A002
+    def register(
+        cls,
+        id: UUID,  # noqa: A002
+        *,
+        born: date,
+        person: UUID | None = None,
+        on: date | None = None,
+        **details: Any,
+    ) -> Member:
         """Open a person's file; the id is the person's pseudonym, so twice is refused."""
         joined, full = details["joined_on"], details["full_on"]
         assert isinstance(joined, date)
@@ -145,26 +209,34 @@ class Member(Aggregate):
             legal_equal = full == joined and NO_PROBATION_FROM <= joined <= NO_PROBATION_TO
             if full <= joined and not legal_equal:
                 raise FullBeforeJoined(joined_on=joined.isoformat(), full_on=full.isoformat())
-        member = cls.begin(id, subject=id)
+        member = cls.begin(id, subject=person or id)
         member.trigger(cls.Registered, on=on, born_on=born.isoformat(), **details)
         return member
 
+    @classmethod
+    def receive(cls, id: UUID, person: UUID, **file: Any) -> Member:  # noqa: A002
+        """Go on with a file that another keeper has released to us."""
+        member = cls.begin(id, subject=person)
+        member.trigger(cls.Received, **file)
+        return member
+
     def record_phone(self, phone: str, on: date | None) -> None:
-        self._must_be_member()
+        self.must_be_member()
         self.trigger(self.PhoneRecorded, on=on, phone=phone)
 
     def record_address(self, address: str, on: date | None) -> None:
-        self._must_be_member()
+        self.must_be_member()
         self.trigger(self.AddressRecorded, on=on, address=address)
 
     def correct_identity(self, name: str | None, number: str | None, reason: str) -> None:
+        self.must_be_held()
         if name is None and number is None:
             raise NothingChanged
         self.trigger(self.IdentityCorrected, name=name, number=number, reason=reason)
 
     def leave(self, outflow: UUID, on: date) -> None:
         """Begin an absence; one is open at a time."""
-        self._must_be_member()
+        self.must_be_member()
         if self.away is not None:
             raise AlreadyAway(member=self.id, outflow=self.away)
         self.trigger(self.Left, on=on, outflow=outflow)
@@ -177,7 +249,7 @@ class Member(Aggregate):
 
     def end(self, how: str, document: str, on: date | None) -> None:
         """Carry out what an authorised body has decided; the software never decides."""
-        self._must_be_member()
+        self.must_be_member()
         self.trigger(self.Ended, on=on, how=how, document=document)
 
     def disclose(self, to: OrgCode, purpose: str) -> None:
@@ -185,6 +257,17 @@ class Member(Aggregate):
         if to not in self.audience:
             self.trigger(self.Disclosed, share_with=(to,), to=to, purpose=purpose)
 
-    def _must_be_member(self) -> None:
+    def release(self, transfer: UUID, to: OrgCode | None, to_name: str | None) -> None:
+        """The affiliation has passed: the last thing this file says."""
+        self.must_be_member()
+        self.trigger(self.Released, transfer=transfer, to=to, to_name=to_name)
+
+    def must_be_held(self) -> None:
+        """Refuse what only the holder of the affiliation may do."""
+        if self.released_on is not None:
+            raise MemberReleased(member=self.id, to=self.released_to or self.released_to_name)
+
+    def must_be_member(self) -> None:
+        self.must_be_held()
         if self.ended:
             raise MembershipOver(member=self.id)

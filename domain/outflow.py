@@ -15,11 +15,10 @@ from domain.absence import (
     LeftInTheFuture,
     Offer,
     OfferOpen,
-    SecondPersonNeeded,
     State,
     Stay,
 )
-from domain.aggregate import Fact
+from domain.aggregate import Fact, must_be_two
 from domain.aggregate import current as stamp
 from domain.sealing import Contactable, Identity, Noted
 from domain.values import Digest, OfferNumber, OrgCode, Text
@@ -255,18 +254,17 @@ class Outflow(Absence):
         self.must_follow_departure(returned_on)
         self.trigger(self.Returned, on=returned_on, returned_on=returned_on, conduct=conduct)
 
-    def close(self, how: str, closed_on: date) -> None:
+    def close(self, how: str, closed_on: date, tell: tuple[OrgCode, ...] = ()) -> None:
         """A transfer, death or the end of membership ends the absence, also one only planned."""
         self.must_be_open()
         if self.state is not State.REPORTED:
             self.must_follow_departure(closed_on)
-        self.trigger(self.Closed, on=closed_on, how=how, closed_on=closed_on)
+        self.trigger(self.Closed, on=closed_on, share_with=tell, how=how, closed_on=closed_on)
 
     def void(self, reason: str, second_person: str) -> None:
         """Registered in error: two persons say so."""
         self.must_be_open()
-        if second_person == stamp.get().author.person:
-            raise SecondPersonNeeded(person=second_person)
+        must_be_two(second_person)
         self.trigger(self.Voided, reason=reason, second_person=second_person)
 
     def lose_contact(self, basis: str) -> None:
@@ -284,5 +282,9 @@ class Outflow(Absence):
     def share(self, to: OrgCode, purpose: str) -> None:
         """Let another organization follow the absence."""
         self.must_be_registered()
+        self.hand_on(to, purpose)
+
+    def hand_on(self, to: OrgCode, purpose: str) -> None:
+        """As share, of an absence that may be over: the new keeper of the member follows it."""
         if to not in self.audience:
             self.trigger(self.Shared, share_with=(to,), to=to, purpose=purpose)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from datetime import date
 from functools import lru_cache
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, get_args
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from domain.aggregate import Aggregate, Fact
 from domain.errors import Invalid
-from domain.values import OrgCode, Text, Value
+from domain.passage import LETTER_VALID_MAX_DAYS, Level
+from domain.purposes import RETENTION
+from domain.values import DataClass, OrgCode, Text, Value
 
 Days = Annotated[int, Field(ge=1, le=3660)]
 
@@ -22,6 +24,40 @@ class PolicyNotLater(Invalid):
     mend = "请改用更晚的生效日期。Give a later effective date."
 
 
+def _in_order(levels: tuple[Level, ...]) -> tuple[Level, ...]:
+    rank = get_args(Level)
+    if not levels or list(levels) != sorted(set(levels), key=rank.index):
+        raise ValueError("审批层级须由下而上，不得重复。Levels go upwards, each once.")
+    return levels
+
+
+class TransferTerms(Value):
+    """What a transfer takes; letters are valid for as long as is usual between cities."""
+
+    levels: Annotated[tuple[Level, ...], AfterValidator(_in_order)] = ("branch", "committee")
+    approval_days: Days = 10
+    letter_validity_days: Annotated[int, Field(ge=1, le=LETTER_VALID_MAX_DAYS)] = 30
+    receipt_days: Days = 30
+    dispute_days: Days = 30
+
+
+Years = Annotated[int, Field(ge=1, le=100)]
+
+
+class RetentionTerms(Value):
+    """How many years each class is kept once a file is over, and whether a node destroys it then.
+
+    Without `performs` what is due is proposed, and people decide.
+    """
+
+    identity: Years = RETENTION[DataClass.IDENTITY].years
+    contact: Years = RETENTION[DataClass.CONTACT].years
+    family: Years = RETENTION[DataClass.FAMILY].years
+    notes: Years = RETENTION[DataClass.NOTES].years
+    restricted: Years = RETENTION[DataClass.RESTRICTED].years
+    performs: bool = False
+
+
 class Terms(Value):
     """The parameters; the defaults are those of the domain page, none is a law in code."""
 
@@ -30,6 +66,20 @@ class Terms(Value):
     report_in_days: Days = 30
     registration_days: Days = 10
     document: Text | None = None
+    transfer: TransferTerms | None = None
+    """None: the defaults."""
+    retention: RetentionTerms | None = None
+    """None: the defaults."""
+
+    @property
+    def transfers(self) -> TransferTerms:
+        """What a transfer takes."""
+        return self.transfer or TransferTerms()
+
+    @property
+    def retained(self) -> RetentionTerms:
+        """How long personal data are kept."""
+        return self.retention or RetentionTerms()
 
 
 class Edition(Value):

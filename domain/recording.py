@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,9 +13,50 @@ from uuid import UUID
 from eventsourcing.persistence import StoredEvent, Tracking
 
 from domain import records
-from domain.aggregate import Fact
+from domain.aggregate import Aggregate, Fact
+from domain.errors import Refusal
 from domain.sealing import DataKey, Keyring
-from domain.values import Value
+from domain.values import DataClass, OrgCode, Value
+
+
+class NotFound(Refusal):
+    """没有找到。There is nothing of that id here."""
+
+    kind = "missing"
+    mend = "请核对编号，或等待对方同步。Check the id, or wait for the peer's facts to arrive."
+
+
+class NotOurs(Refusal):
+    """该记录由另一组织保管，本组织不能更改。Another organization keeps this record."""
+
+    kind = "forbidden"
+    mend = "请由保管组织更改。Ask its keeper to record the change."
+
+
+class Overtaken(Refusal):
+    """记录已被他人先行更改。Somebody else changed the record first."""
+
+    mend = "请重新读取后再试。Read it again and retry."
+
+
+class OutcomeUnknown(Refusal):
+    """数据库连接中断，不知是否已登记。The database was lost; whether it is recorded is unknown."""
+
+    kind = "busy"
+    mend = (
+        "请用同一个 Idempotency-Key 重试，不会重复登记。"
+        "Ask again with the same Idempotency-Key: it is recorded once at most."
+    )
+
+
+class LedgerDamaged(Refusal):
+    """台账与其哈希树不符，暂停登记。The ledger is not what its tree says: nothing is recorded."""
+
+    kind = "busy"
+    mend = (
+        "请保留现场，从备份恢复，并查明何人改动了数据库。"
+        "Keep it as evidence, restore a backup, and find out who changed the database."
+    )
 
 
 class Beside(NamedTuple):
@@ -27,12 +68,16 @@ class Beside(NamedTuple):
 
 @dataclass(slots=True)
 class Write:
-    """What one command puts down, all or nothing; `done` is answered after its commit."""
+    """What one command puts down, all or nothing; `done` is answered after its commit.
+
+    `more` is set before that where other commands of the same commit are yet to be answered.
+    """
 
     records: tuple[StoredEvent, ...]
     beside: tuple[Beside, ...] = ()
     tracking: Tracking | None = None
     done: Future[list[int]] = field(default_factory=Future)
+    more: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,9 +124,21 @@ class Keep(Protocol):
     def beside(self, keys: Sequence[DataKey]) -> tuple[Beside, ...]:
         """The rows for those of the keys not yet kept."""
 
-    def kept(self, keys: Sequence[DataKey]) -> None:
-        """They are committed."""
+    def kept(self, keys: Sequence[DataKey], aggregates: Sequence[Aggregate]) -> None:
+        """They are committed; a request to erase closes before anybody is told that it is."""
 
 
-class KeptKeyring(Keyring, Keep, Protocol):
-    """Both."""
+class Retire(Protocol):
+    """A keyring whose keys can be set aside for new ones."""
+
+    def retire(
+        self, peer: OrgCode, classes: Collection[DataClass], keys: Collection[UUID] | None = None
+    ) -> int:
+        """Seal no more with our keys of these classes that went to a peer; how many there were.
+
+        Only these `keys`, if they are named. What they have sealed opens as before.
+        """
+
+
+class KeptKeyring(Keyring, Keep, Retire, Protocol):
+    """All of them."""

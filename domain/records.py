@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any, NamedTuple, get_args
 from uuid import UUID
@@ -13,12 +12,13 @@ from pydantic_core import from_json
 
 from domain.aggregate import Fact, Meta, Part
 from domain.catalogue import FACTS
-from domain.sealing import DataKey, Keyring, Place, Sealed, Unopenable, seal, unseal
+from domain.sealing import Closure, DataKey, Keyring, Place, Sealed, Unopenable, seal, unseal
+from domain.tree import ours
 from domain.upcasts import UPCASTS
 from domain.values import DataClass, OrgCode
 
-STATE_MAX = 64 * 1024
-"""Bytes of one fact's state; a fact is about one person and small."""
+STATE_MAX = 60 * 1024
+"""Bytes of one fact's state; a fact is about one person and small, its leaf below 64 KiB."""
 
 _ADDRESS = {"originator_id", "originator_version"}
 
@@ -70,7 +70,7 @@ def leaf(record: StoredEvent) -> bytes:
 
 def digest(record: StoredEvent) -> str:
     """The RFC 6962 leaf hash of a record, in hex: equal on every node that holds it."""
-    return hashlib.sha256(b"\x00" + leaf(record)).hexdigest()
+    return ours().leaf(leaf(record)).hex()
 
 
 def place_of(fact: Fact) -> Place:
@@ -173,13 +173,23 @@ def open_field(fact: Fact, name: str, keyring: Keyring) -> str | None:
     return None if key is None else unseal(value, key, name, place_of(fact))
 
 
-def key_ids(record: StoredEvent) -> list[UUID]:
-    """The ids of the keys that sealed a record's fields."""
-    fact = decode(record)
-    if fact is None:
-        return []
-    values = (getattr(fact, name) for name, _ in PERSONAL[record.topic])
+def closed(fact: Fact, name: str, keyring: Keyring) -> Closure | None:
+    """Why a personal field does not open: 已删除, 限制处理, 已封存; None if it is not closed."""
+    subject = fact.meta.subject
+    data_class = dict(PERSONAL[fact.TOPIC]).get(name)
+    return keyring.closed(subject, data_class) if subject and data_class else None
+
+
+def sealing_keys(fact: Fact) -> list[UUID]:
+    """The ids of the keys that sealed a fact's fields."""
+    values = (getattr(fact, name) for name, _ in PERSONAL[fact.TOPIC])
     return [value.key_id for value in values if isinstance(value, Sealed)]
+
+
+def key_ids(record: StoredEvent) -> list[UUID]:
+    """As sealing_keys, of a record; none where only a newer version can read it."""
+    fact = decode(record)
+    return [] if fact is None else sealing_keys(fact)
 
 
 def audience(record: StoredEvent) -> tuple[OrgCode, ...]:

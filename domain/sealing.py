@@ -7,19 +7,19 @@ import hmac
 import os
 import re
 from binascii import b2a_base64
+from collections.abc import Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from hashlib import sha256
+from enum import StrEnum
 from typing import Annotated, Any, Protocol
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo
 
+from domain import suite
+from domain.errors import Refusal
 from domain.values import DataClass
-
-SUITE = "A256GCM-HS256"
-"""AES-256-GCM with HMAC-SHA256 key commitment; named in every sealed value."""
 
 _NONCE_BYTES = 12
 
@@ -61,38 +61,74 @@ class Unopenable(Exception):  # noqa: N818 - what is the case, not what went wro
     """A sealed value does not open: another key, another place, or altered."""
 
 
+class Closure(StrEnum):
+    """封闭: why a person's data of one class do not open, the more final after the less."""
+
+    HELD = "已封存"
+    RESTRICTED = "限制处理"
+    ERASED = "已删除"
+
+
+purpose: ContextVar[str | None] = ContextVar("purpose", default=None)
+"""The named purpose for which restricted data are opened; set for one reading, and recorded."""
+
+
+class PersonClosed(Refusal):
+    """该人员的这类信息已封存、限制处理或删除。Data of that person and class are closed."""
+
+    kind = "forbidden"
+    mend = (
+        "请查看该人员的删除申请；已删除的不再登记。"
+        "See the request to erase; of who is erased nothing more is recorded."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class DataKey:
-    """The key of one person for one class of data, minted by one organization."""
+    """The key of one person for one class of data, minted by one organization.
+
+    It encrypts nothing itself: each field has a key of its own that follows from it.
+    """
 
     id: UUID
     subject: UUID
     data_class: DataClass
     secret: bytes = field(repr=False)
-    cipher: AESGCM = field(repr=False, compare=False)
-
-    @classmethod
-    def of(cls, key_id: UUID, subject: UUID, data_class: DataClass, secret: bytes) -> DataKey:
-        """The key with its cipher set up once."""
-        return cls(key_id, subject, data_class, secret, AESGCM(secret))
 
 
 def key_id_of(secret: bytes) -> UUID:
     """The id of a key: a hash of its secret, so that nobody can grant another under its id."""
-    return UUID(bytes=sha256(b"waystation/key-id/v1" + secret).digest()[:16])
+    return UUID(bytes=suite.digest(b"waystation/key-id/v1" + secret)[:16])
 
 
 class Keyring(Protocol):
     """Finds the keys of this node; how they are kept is the node's affair."""
 
     def ours(self, subject: UUID, data_class: DataClass) -> DataKey:
-        """The key this organization seals with for this person and class, minted if need be."""
+        """The key this organization seals with for this person and class, minted if need be.
+
+        Raises:
+            PersonClosed.
+        """
+
+    def closed(self, subject: UUID, data_class: DataClass) -> Closure | None:
+        """Whether data of this person and class do not open here, and why."""
 
     def key(self, key_id: UUID) -> DataKey | None:
-        """The key of that id, minted here or granted by a peer; None if not held."""
+        """The key of that id, minted here or granted by a peer; None if not held, or closed."""
+
+    def preload(self, key_ids: Iterable[UUID]) -> dict[UUID, DataKey]:
+        """Those of many keys that this node holds, fetched at once."""
 
     def blind(self, kind: str, value: str) -> UUID:
         """A keyed pseudonym: equal for equal values here, meaningless elsewhere."""
+
+    def mark(self, kind: str, value: str) -> bytes:
+        """What a value is searched by: as `blind`, by a key that can be changed."""
+
+    @property
+    def mark_key(self) -> str:
+        """The id of the key that marks are made by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +144,7 @@ class Place:
     def binding(self, name: str, key_id: UUID) -> bytes:
         """The associated data for the field of that name."""
         return (
-            f"waystation/sealed/v1\n{SUITE}\n{self.keeper}\n{self.stream}\n{self.version}\n"
+            f"waystation/sealed/v1\n{suite.chosen().seals}\n{self.keeper}\n{self.stream}\n{self.version}\n"
             f"{self.topic}\n{self.schema}\n{name}\n{key_id}"
         ).encode()
 
@@ -124,24 +160,23 @@ def _unb64(text: str) -> bytes:
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 
-_INNER, _OUTER = (bytes(x ^ pad for x in range(256)) for pad in (0x36, 0x5C))
-_BLOCK = 64
+def _field_secret(key: DataKey, nonce: bytes, binding: bytes) -> bytes:
+    # HKDF-Expand (RFC 5869) of one block. A key a field, so that one can be shown without others.
+    return suite.mac(key.secret, b"waystation/field/v1" + nonce + binding + b"\x01")
 
 
-def _commitment(key: DataKey, nonce: bytes) -> bytes:
-    # AES-GCM does not commit to its key: without this, two keys could open one box differently.
-    # HMAC-SHA256 written out (RFC 2104): hmac.digest gives the interpreter lock away each time.
-    block = key.secret.ljust(_BLOCK, b"\0")
-    inner = sha256(block.translate(_INNER) + b"waystation/commit/v1" + nonce).digest()
-    return sha256(block.translate(_OUTER) + inner).digest()
+def _commitment(secret: bytes) -> bytes:
+    # GCM does not commit to its key: without this, two keys could open one box differently.
+    return suite.digest(b"waystation/commit/v1" + secret)
 
 
 def seal(plain: str, key: DataKey, name: str, place: Place) -> Sealed:
     """Encrypt one field for the place where it will stand."""
-    nonce = draw(_NONCE_BYTES)
-    box = key.cipher.encrypt(nonce, plain.encode(), place.binding(name, key.id))
-    parts = (_b64(nonce), _b64(_commitment(key, nonce)), _b64(box))
-    return Sealed(f"{SUITE}.{key.id.hex}.{'.'.join(parts)}")
+    nonce, binding = draw(_NONCE_BYTES), place.binding(name, key.id)
+    secret = _field_secret(key, nonce, binding)
+    box = suite.chosen().cipher(secret).encrypt(nonce, plain.encode(), binding)
+    parts = (_b64(nonce), _b64(_commitment(secret)), _b64(box))
+    return Sealed(f"{suite.chosen().seals}.{key.id.hex}.{'.'.join(parts)}")
 
 
 def unseal(sealed: Sealed, key: DataKey, name: str, place: Place) -> str:
@@ -150,17 +185,31 @@ def unseal(sealed: Sealed, key: DataKey, name: str, place: Place) -> str:
     Raises:
         Unopenable: when suite, key, commitment, place or box do not fit.
     """
+    return _opened(sealed, key, name, place)[1]
+
+
+def field_secret(sealed: Sealed, key: DataKey, name: str, place: Place) -> bytes:
+    """What opens this one value and nothing else: to be shown to somebody who may read it.
+
+    Raises:
+        Unopenable: as unseal; a secret that opens nothing is not shown.
+    """
+    return _opened(sealed, key, name, place)[0]
+
+
+def _opened(sealed: Sealed, key: DataKey, name: str, place: Place) -> tuple[bytes, str]:
     try:
-        suite, key_id, nonce, commitment, box = sealed.split(".")
-        raw = _unb64(nonce)
+        name_of_suite, key_id, nonce, commitment, box = sealed.split(".")
+        raw, binding = _unb64(nonce), place.binding(name, key.id)
+        secret = _field_secret(key, raw, binding)
         fits = (
-            suite == SUITE
+            name_of_suite == suite.chosen().seals
             and key_id == key.id.hex
-            and hmac.compare_digest(_unb64(commitment), _commitment(key, raw))
+            and hmac.compare_digest(_unb64(commitment), _commitment(secret))
         )
         if not fits:
             raise Unopenable(sealed[:50])
-        return key.cipher.decrypt(raw, _unb64(box), place.binding(name, key.id)).decode()
+        return secret, suite.chosen().cipher(secret).decrypt(raw, _unb64(box), binding).decode()
     except (ValueError, InvalidTag) as fault:
         raise Unopenable(sealed[:50]) from fault
 

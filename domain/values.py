@@ -73,6 +73,7 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256 in hex."""
 
 OfferNumber = Annotated[int, Field(ge=1, le=10_000)]
+DispatchNumber = Annotated[int, Field(ge=1, le=10_000)]
 
 
 class Value(BaseModel):
@@ -138,6 +139,10 @@ class Source(Value):
     sheet: Short | None = None
     row: Annotated[int, Field(ge=1, le=2_000_000)] | None = None
     reference: Annotated[Text, StringConstraints(max_length=200)] | None = None
+
+
+FactName = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F-]{36}/[1-9][0-9]{0,8}$")]
+"""A recorded fact as people name it: STREAM/VERSION."""
 
 
 class FactId(Value):

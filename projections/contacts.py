@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 from domain.aggregate import Fact
 from domain.contact import Contact
+from domain.ledger import Entry
 from domain.outflow import Outflow
 from domain.policy import Policy
+from domain.records import decode
+from domain.transfer import Transfer
 from projections.projection import Projection, Rows, Table
+
+FORWARDED = Transfer.Forwarded.TOPIC
 
 CONTACT = Table(
     "contact",
@@ -83,8 +89,15 @@ class Contacts(Projection):
     """A row a contact; what was said stays sealed in the facts."""
 
     name: ClassVar[str] = "contacts"
-    topics: ClassVar[tuple[str, ...]] = ("contact.", "outflow.", "policy.")
+    topics: ClassVar[tuple[str, ...]] = ("contact.", "outflow.", "policy.", FORWARDED)
     tables: ClassVar[tuple[Table, ...]] = (CONTACT, ABSENCE, EDITION)
+
+    def keys(self, entries: Sequence[Entry]) -> dict[str, list[UUID]]:
+        """Also the contacts that were passed on inside another record."""
+        keys = super().keys(entries)
+        inside = [e.fact.record for e in entries if isinstance(e.fact, Transfer.Forwarded)]
+        keys[CONTACT.name] = [*keys[CONTACT.name], *inside]
+        return keys
 
     def project(self, fact: Fact, rows: dict[str, Rows]) -> None:
         """One fact changes one row of one table."""
@@ -99,6 +112,12 @@ class Contacts(Projection):
                 rows[CONTACT.name].put(key, reached=fact.reached)
             case Contact.Withdrawn():
                 rows[CONTACT.name].put(key, withdrawn=True)
+            case Transfer.Forwarded() if fact.record_topic.startswith("contact."):
+                # Of a record that is known here already, the beginning says nothing new.
+                begun = rows[CONTACT.name].get(fact.record) is not None
+                again = begun and fact.record_version == 1
+                if not again and (told := decode(fact.stored)) is not None:
+                    self.project(told, rows)
             case Policy.Adopted():
                 self._edition(fact, rows[EDITION.name])
             case _ if fact.TOPIC.startswith("outflow."):

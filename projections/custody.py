@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from domain.absence import State
 from domain.aggregate import Fact
 from domain.claim import Claim
 from domain.inflow import Inflow
 from domain.outflow import Outflow
+from domain.policy import Terms
 from projections.projection import Projection, Row, Rows, Table
+from projections.turn import Turn
 
 FLOW = Table(
     "custody_flow",
@@ -27,6 +29,7 @@ FLOW = Table(
         "offer_state": "text",
         "reason": "text",
         "since": "timestamptz",
+        "limbo_since": "timestamptz",
     },
     ("origin", "carer"),
 )
@@ -67,46 +70,46 @@ CLAIMS = """
 """
 
 
-class Turn(NamedTuple):
-    """Whose turn it is; `until` is the clock, `otherwise` what happens when it runs out."""
-
-    whose: str
-    since: datetime | None
-    until: datetime | None
-    action: str
-    otherwise: str
+REMINDS = "提醒，并列入不断线警示 a reminder, and an alarm"
 
 
-def turn(row: Row, register_days: int, report_in_days: int) -> Turn | None:
+def turn(row: Row, terms: Terms) -> Turn | None:
     """Whose turn an absence waits for; None when nobody has anything to do."""
-    origin, since = row["origin"], row["since"]
     if row["offer_state"] == "open":
         return _offer_turn(row)
     match row["state"]:
         case State.REPORTED:
-            until = since + timedelta(days=register_days)
             action = "补正 ReportOutflow" if row["reason"] else "外出登记 RegisterOutflow"
-            return Turn(origin, since, until, action, "提醒 reminder")
+            return _origin_turn(row, row["since"], "registration_days", action, terms)
         case State.AWAITING:
-            until = since + timedelta(days=report_in_days)
-            return Turn(origin, since, until, "发出邀约 OfferCare", "提醒 reminder")
+            return _origin_turn(row, row["since"], "report_in_days", "发出邀约 OfferCare", terms)
         case State.UNKNOWN:
-            until = since + timedelta(days=report_in_days)
             action = "查明去向 RecordRelocation | OfferCare"
-            return Turn(origin, since, until, action, "提醒 reminder")
+            return _origin_turn(row, row["since"], "report_in_days", action, terms)
         case State.IN_CARE if row["ended_at"] is not None:
             action = "登记转移或返回 RecordRelocation | RecordReturn"
-            return Turn(origin, row["ended_at"], None, action, "不变 nothing changes")
+            return _origin_turn(row, row["ended_at"], "registration_days", action, terms)
     return None
+
+
+def claim_turn(row: Row, terms: Terms) -> Turn:
+    """A member whom a host found, and for whom the origin has to answer."""
+    action = "认领或不认领 RecognizeClaim | RefuseClaim"
+    return _origin_turn(row, row["since"], "registration_days", action, terms)
+
+
+def _origin_turn(row: Row, since: datetime, clock: str, action: str, terms: Terms) -> Turn:
+    until = since + timedelta(days=int(getattr(terms, clock)))
+    return Turn(row["origin"], since, until, clock, action, REMINDS)
 
 
 def _offer_turn(row: Row) -> Turn:
     if row["answered_offer"] == row["offer"]:
-        action = "自动答复 answered by itself"
-        return Turn(row["origin"], row["answered_at"], None, action, "自动 by itself")
+        return Turn.of_node(row["origin"], row["answered_at"], "自动答复 answered by itself")
     action = "接收或不接收 AcceptInflow | DeclineInflow"
     lapses = "邀约到期，由流出地重新发出 the offer lapses"
-    return Turn(row["offered_to"], row["since"], row["until"], action, lapses)
+    host, clock = row["offered_to"], "offer_validity_days"
+    return Turn(host, row["since"], row["until"], clock, action, lapses)
 
 
 class Custody(Projection):
@@ -138,7 +141,7 @@ class Custody(Projection):
             case Outflow.CorrectionAsked():
                 rows.put(key, reason=fact.reason, since=at)
             case Outflow.Relocated():
-                back = {"carer": origin, "care_since": fact.moved_on}
+                back = {"carer": origin, "care_since": fact.moved_on, "limbo_since": at}
                 rows.put(key, state=State.AWAITING, since=at, **back)
             case Outflow.Returned():
                 self._end(fact, rows, State.RETURNED)
@@ -159,6 +162,7 @@ class Custody(Projection):
             state=state,
             reason=None,
             since=fact.meta.recorded_at,
+            limbo_since=None if state is State.REPORTED else fact.meta.recorded_at,
         )
 
     def _end(self, fact: Fact, rows: Rows, state: State) -> None:
@@ -170,6 +174,7 @@ class Custody(Projection):
             carer=fact.meta.keeper,
             offer_state="ended" if answered == "open" else answered,
             since=fact.meta.recorded_at,
+            limbo_since=None,
         )
 
     def _offer(self, fact: Fact, rows: Rows) -> None:
@@ -188,6 +193,7 @@ class Custody(Projection):
                 )
             case Outflow.Confirmed():
                 care: dict[str, Any] = {"carer": fact.host, "care_since": fact.since}
+                care["limbo_since"] = None
                 rows.put(key, state=State.IN_CARE, offer_state="confirmed", since=at, **care)
             case Outflow.TurnedDown():
                 rows.put(key, offer_state="turned_down", reason=fact.reason_code, since=at)

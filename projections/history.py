@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any, ClassVar
 from uuid import UUID
 
+from pydantic import AwareDatetime
+
+from domain.aggregate import Part
 from domain.ledger import Entry
-from domain.records import head
 from projections.projection import Projection, Rows, Table
 
 HISTORY = Table(
@@ -25,36 +28,25 @@ HISTORY = Table(
         "recorded_at": "timestamptz",
         "entered_at": "timestamptz",
         "correlation": "uuid",
+        "causation": "uuid",
+        "causation_version": "int",
         "source_digest": "text",
     },
-    ("subject, position", "outflow, position", "stream, version"),
+    (
+        "subject, position",
+        "outflow, position",
+        "stream, version",
+        "person, position",
+        "org, position",
+        "topic, position",
+        "correlation, position",
+        "on_day, position",
+        "entered_at, position",
+        "causation, causation_version, position WHERE causation IS NOT NULL",
+        "source_digest, position WHERE source_digest IS NOT NULL",
+    ),
 )
-
-PAGE = """
-    SELECT h.*, e.state FROM history h
-    JOIN stored_events e ON e.notification_id = h.position
-    WHERE h.position > %(after)s
-      AND (%(subject)s::uuid IS NULL OR h.subject = %(subject)s)
-      AND (%(outflow)s::uuid IS NULL
-           OR h.stream IN (SELECT stream FROM history WHERE outflow = %(outflow)s))
-      AND (%(person)s::text IS NULL OR h.person = %(person)s)
-      AND (%(org)s::text IS NULL OR h.org = %(org)s)
-      AND (%(topic)s::text IS NULL OR starts_with(h.topic, %(topic)s))
-      AND (%(source)s::text IS NULL OR h.source_digest = %(source)s)
-      AND (%(correlation)s::uuid IS NULL OR h.correlation = %(correlation)s)
-      AND (%(from_day)s::date IS NULL OR h.on_day >= %(from_day)s::date)
-      AND (%(to_day)s::date IS NULL OR h.on_day <= %(to_day)s::date)
-      AND (%(known_at)s::timestamptz IS NULL OR h.entered_at <= %(known_at)s)
-    ORDER BY h.position LIMIT %(limit)s
-"""
-"""Pages go on after a position, and positions only grow: an append moves nothing.
-
-Of an absence, the whole of every stream that names it is shown: also the end of a stay, which does
-not name it again.
-
-`known_at` is the axis of knowledge: what this ledger had taken in by then. `to_day` is the other:
-what is said to have happened by then.
-"""
+"""Each mark with the position: whatever is asked for is found in order, in a ledger of any size."""
 
 
 class History(Projection):
@@ -76,10 +68,46 @@ class History(Projection):
             changed[entry.position] = _row(entry)
 
 
+class _On(Part):
+    on: date
+
+
+class _By(Part):
+    person: str
+
+
+class _From(Part):
+    digest: str | None = None
+
+
+class _Cause(Part):
+    stream: UUID
+    version: int
+
+
+class _Meta(Part):
+    recorded_at: AwareDatetime
+    occurred: _On
+    author: _By
+    keeper: str
+    subject: UUID | None = None
+    source: _From
+    correlation: UUID
+    causation: _Cause | None = None
+
+
+class _Said(Part):
+    """What a row shows of a record: its other parts were checked when it came in."""
+
+    meta: _Meta
+    outflow: Any = None
+
+
 def _row(entry: Entry) -> dict[str, Any]:
     record = entry.record
-    said = head(record)
+    said: _Said = _Said.__pydantic_validator__.validate_json(record.state)
     meta = said.meta
+    cause = meta.causation
     about = record.originator_id if record.topic.startswith("outflow.") else _uuid(said.outflow)
     return {
         "position": entry.position,
@@ -94,6 +122,8 @@ def _row(entry: Entry) -> dict[str, Any]:
         "recorded_at": meta.recorded_at,
         "entered_at": entry.entered_at,
         "correlation": meta.correlation,
+        "causation": cause and cause.stream,
+        "causation_version": cause and cause.version,
         "source_digest": meta.source.digest,
     }
 

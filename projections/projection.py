@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 from domain.aggregate import Fact
 from domain.ledger import Entry
-from domain.records import PERSONAL, open_field
-from domain.sealing import Keyring, Sealed, Unopenable
+from domain.records import open_field, sealing_keys
+from domain.sealing import Keyring, Unopenable
+from domain.values import DataClass
 
 Row = dict[str, Any]
 
@@ -23,6 +24,8 @@ class Table(NamedTuple):
     name: str
     columns: dict[str, str]
     indexes: tuple[str, ...] = ()
+    personal: tuple[str, ...] = ()
+    """Columns whose values are personal."""
 
     @property
     def key(self) -> str:
@@ -41,6 +44,10 @@ class Rows:
     def get(self, key: UUID) -> Row | None:
         """The row of a stream, if there is one."""
         return self._rows.get(key)
+
+    def all(self) -> list[Row]:
+        """Every row that was loaded or begun."""
+        return list(self._rows.values())
 
     def put(self, key: UUID, **values: Any) -> None:
         """Change a row, or begin it; columns not named keep their value."""
@@ -73,13 +80,6 @@ class LateRows(Rows):
             self._rows |= {row[self.table.key]: row for row in load()}
 
 
-class Opener(Keyring, Protocol):
-    """A keyring that can fetch many keys at once."""
-
-    def preload(self, key_ids: Iterable[UUID]) -> None:
-        """Fetch ahead."""
-
-
 class Projection:
     """One read model. Its name is its bookmark: never change it, rebuild instead."""
 
@@ -88,7 +88,7 @@ class Projection:
     topics: ClassVar[tuple[str, ...]]
     """Prefixes of the topics it reads; the rest is passed over undecoded."""
 
-    def __init__(self, keyring: Opener) -> None:
+    def __init__(self, keyring: Keyring) -> None:
         self.keyring = keyring
 
     def wants(self, topic: str) -> bool:
@@ -96,20 +96,32 @@ class Projection:
         return topic.startswith(self.topics)
 
     def keys(self, entries: Sequence[Entry]) -> dict[str, list[UUID]]:
-        """By table, the keys of the rows these entries will touch: by default their streams."""
-        streams = list({e.record.originator_id for e in entries})
+        """By table, the keys of the rows that these entries may find: by default their streams.
+
+        Of a stream that opens among them there is no row yet.
+        """
+        opened = {e.record.originator_id for e in entries if e.record.originator_version == 1}
+        streams = list({e.record.originator_id for e in entries} - opened)
         return {table.name: streams for table in self.tables}  # type: ignore[misc]
 
     def apply(self, entries: Sequence[Entry], rows: dict[str, Rows]) -> None:
         """Project a batch, in order."""
         facts = [fact for entry in entries if (fact := entry.fact) is not None]
-        self.keyring.preload(_sealing_keys(facts))
+        self.keyring.preload(key for fact in facts for key in sealing_keys(fact))
         for fact in facts:
             self.project(fact, rows)
+
+    def settle(self, conn: Any, suffix: str, entries: Sequence[Entry]) -> None:
+        """Derive from the rows what a batch has made ready to be derived; nothing, as a rule."""
 
     def project(self, fact: Fact, rows: dict[str, Rows]) -> None:
         """Change the rows a fact concerns."""
         raise NotImplementedError
+
+    def closed(self, fact: Fact, data_class: DataClass) -> bool:
+        """Whether the person's data of that class are closed: then no row holds them."""
+        subject = fact.meta.subject
+        return subject is not None and self.keyring.closed(subject, data_class) is not None
 
     def clear(self, fact: Fact, name: str) -> str | None:
         """A personal field opened; None where this node was not granted it, or it does not open.
@@ -123,12 +135,3 @@ class Projection:
             _log.warning("%s %s: %s does not open", fact.TOPIC, fact.originator_id, name)
             return None
         return value and value.replace("\0", "")
-
-
-def _sealing_keys(facts: Iterable[Fact]) -> list[UUID]:
-    return [
-        value.key_id
-        for fact in facts
-        for name, _ in PERSONAL[fact.TOPIC]
-        if isinstance(value := getattr(fact, name), Sealed)
-    ]

@@ -10,7 +10,7 @@ from domain.errors import BadIdNumber
 from domain.inflow import Inflow
 from domain.member import Member
 from domain.outflow import Outflow
-from domain.values import born_on, id_number, sex_of
+from domain.values import DataClass, born_on, id_number, sex_of
 from projections.projection import Projection, Rows, Table
 
 PERSON = Table(
@@ -32,7 +32,12 @@ PERSON = Table(
         "phone": "text",
         "address": "text",
         "ended": "bool",
+        "released_to": "text",
     },
+    personal=(
+        *("name", "number", "sex", "ethnic", "born_on", "education", "former_occupation"),
+        *("phone", "address"),
+    ),
 )
 FLOW = Table(
     "roster_flow",
@@ -53,6 +58,7 @@ FLOW = Table(
         "permit": "text",
     },
     ("member", "host"),
+    ("permit",),
 )
 ARRIVAL = Table(
     "roster_arrival",
@@ -72,6 +78,7 @@ ARRIVAL = Table(
         "because": "text",
     },
     ("outflow",),
+    ("found_name", "phone", "address"),
 )
 
 _SEALED = ("name", "number", "born_on", "ethnic", "former_occupation", "phone", "address")
@@ -90,7 +97,7 @@ AWAY = """
     SELECT f.outflow, f.member, p.name, p.number, p.sex, p.category, p.branch, f.origin, f.left_on,
         f.reason, f.destination, f.state, f.host, f.host_since, a.branch AS host_branch,
         a.party_group, a.liaison, coalesce(a.phone, p.phone) AS phone,
-        coalesce(a.address, p.address) AS address, f.ended_on, f.lost
+        coalesce(a.address, p.address) AS address, f.ended_on, f.lost, p.released_to
     FROM roster_flow f
     JOIN roster_person p USING (member)
     LEFT JOIN LATERAL (
@@ -128,11 +135,12 @@ class Roster(Projection):
         key = fact.originator_id
         match fact:
             case Member.Registered():
-                same = ("sex", "education", "category", "joined_on", "full_on", "branch")
+                same = ("education", "category", "joined_on", "full_on", "branch")
                 rows.put(
                     key,
                     keeper=fact.meta.keeper,
                     ended=False,
+                    sex=None if self.closed(fact, DataClass.IDENTITY) else fact.sex,
                     **{n: getattr(fact, n) for n in same},
                     **{n: self.clear(fact, n) for n in _SEALED},
                 )
@@ -145,6 +153,8 @@ class Roster(Projection):
                 rows.put(key, **said, **_said_by(said.get("number")))
             case Member.Ended():
                 rows.put(key, ended=True)
+            case Member.Released():
+                rows.put(key, released_to=fact.to or fact.to_name)
 
     def _flow(self, fact: Fact, rows: Rows) -> None:
         key = fact.originator_id

@@ -3,27 +3,47 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
-from typing import Any
+from datetime import datetime
+from typing import Any, TypeVar
 
+from eventsourcing.persistence import StoredEvent
 from psycopg import Rollback
-from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
 
 from domain.errors import Refusal
 from domain.ledger import Entry, Ledger
-from projections.projection import LateRows, Projection, Row, Rows, Table
+from projections import rehearsal, tables, times
+from projections.projection import Projection
+from projections.rehearsal import Rehearsed
+from projections.tables import NEXT
+
+A = TypeVar("A")
 
 _log = logging.getLogger(__name__)
 
 BATCH_MAX = 1_000
 """Entries applied in one transaction."""
 
-NEXT = "__next"
-"""The suffix of tables and bookmark while a read model is rebuilt beside the live one."""
+
+# A crash may take the last moments back, rows and bookmark together: they are projected again.
+# So a read model waits for no disk, and no command waits behind it. What moves also says when.
+_MOVE = """
+    WITH lax AS (SELECT set_config('synchronous_commit', 'off', true)), moved AS (
+        UPDATE read_model SET position = %s FROM lax
+        WHERE name = ANY(%s) AND position = %s RETURNING name
+    ), timed AS (
+        INSERT INTO read_model_time (position, names)
+        SELECT %s, array_agg(name) FROM moved HAVING count(*) > 0
+    )
+    SELECT array_agg(name) FROM moved
+"""
+
+
+LOCK_PAUSE_S, LOCK_TRIES_MAX = 0.002, 5_000
+"""Between two tries to hold a read model's tables alone; then it waits in line with the readers."""
 
 
 class RebuildUnderWay(Refusal):
@@ -40,12 +60,17 @@ class Projector:
         self._database, self._ledger = database, ledger
         self.projections = {p.name: p for p in projections}
         self.stopped: dict[str, str] = {}
+        self.abreast = 0
+        """The position that all have reached, as far as it is known without asking."""
+        self.held_by: dict[str, Entry] = {}
+        """The entry at which a read model has stopped."""
         with database.connection() as conn:
             conn.execute(
                 "CREATE TABLE IF NOT EXISTS read_model (name text PRIMARY KEY, position bigint)"
             )
+            conn.execute(times.TABLE)
             for projection in projections:
-                self._create(conn, projection, "")
+                tables.create(conn, projection, "")
 
     def position(self, name: str) -> int:
         """The ledger position a read model has reached."""
@@ -55,20 +80,36 @@ class Projector:
             ).fetchone()
         return int(row[0]) if row else 0
 
+    def passed(self, position: int) -> dict[str, tuple[bool, datetime | None]]:
+        """By read model, whether it has passed a position, and when."""
+        with self._database.connection() as conn:
+            return times.passed(conn, list(self.projections), position)
+
+    def forget_times(self) -> int:
+        """Drop the times that are kept for the newest batches only."""
+        with self._database.connection() as conn:
+            return times.forget(conn)
+
     def catch_up(self) -> int:
         """Apply the next batch to every read model; how many entries were applied at most.
 
-        A read model that fails stops with its bookmark unmoved and says why in `stopped`; the
-        others go on. It is tried again at the next call.
+        A read model that fails stops with its bookmark before the entry in `held_by`, and says why
+        in `stopped`; the others go on. It is tried again at the next call.
         """
+        # Where all stood after the last pass; what has moved a bookmark since is found at its move.
+        level, self.abreast = self.abreast, 0
+        if level and (passed := self._follow([*self.projections], level)):
+            return passed
         with self._database.connection() as conn:
             found = conn.execute("SELECT name, position FROM read_model", prepare=True).fetchall()
-        level: dict[int, list[str]] = defaultdict(list)
         positions = dict(found)
+        levels: dict[int, list[str]] = defaultdict(list)
         for name in self.projections:
-            level[int(positions[name])].append(name)
+            levels[int(positions[name])].append(name)
+        if len(levels) == 1:
+            self.abreast = next(iter(levels))
         # As a rule they all stand level: what follows is read once, and decoded once.
-        return max((self._follow(names, at) for at, names in level.items()), default=0)
+        return max((self._follow(names, at) for at, names in levels.items()), default=0)
 
     def _follow(self, names: list[str], position: int) -> int:
         try:
@@ -77,25 +118,41 @@ class Projector:
             self._stop(names, fault)
             return 0
         if not entries:
+            # Nothing lies ahead that could stop them: what did was the database's absence.
+            for name in names:
+                self.stopped.pop(name, None)
             return 0
         with self._database.connection() as conn:
             # All in one transaction; each in its own only if one of them cannot go along.
             with suppress(Exception):
                 if self._take(conn, names, position, entries):
                     for name in names:
-                        self.stopped.pop(name, None)
+                        self._go_on(name)
+                    if len(names) == len(self.projections):
+                        self.abreast = entries[-1].position
                     return len(entries)
             moved = [name for name in names if self._take_alone(conn, name, position, entries)]
         return len(entries) if moved else 0
 
     def _take_alone(self, conn: Any, name: str, position: int, entries: Sequence[Entry]) -> bool:
+        if name in self.stopped:
+            entries = entries[:1]
         try:
             moved = self._take(conn, [name], position, entries)
-            self.stopped.pop(name, None)
         except Exception as fault:  # noqa: BLE001 - whatever it is, it stops this one alone.
-            self._stop([name], fault)
+            failed = fault
+        else:
+            self._go_on(name)
+            return moved
+        if len(entries) == 1:
+            self._stop([name], failed)
+            self.held_by[name] = entries[0]
             return False
-        return moved
+        # What precedes the entry that fails is applied, and that entry found.
+        first, rest = entries[: len(entries) // 2], entries[len(entries) // 2 :]
+        return self._take_alone(conn, name, position, first) and self._take_alone(
+            conn, name, first[-1].position, rest
+        )
 
     def _stop(self, names: list[str], fault: Exception) -> None:
         for name in names:
@@ -103,15 +160,27 @@ class Projector:
                 _log.error("Read model %s has stopped", name, exc_info=fault)
             self.stopped[name] = f"{type(fault).__name__}: {fault}"
 
+    def _go_on(self, name: str) -> None:
+        self.stopped.pop(name, None)
+        self.held_by.pop(name, None)
+
     def _take(self, conn: Any, names: list[str], position: int, entries: Sequence[Entry]) -> bool:
         with conn.transaction():
             # First, so that of two projectors of one node the second waits, and finds it moved.
             if _move(conn, names, position, entries[-1].position) == len(names):
                 for name in names:
-                    self._apply(conn, self.projections[name], "", entries)
+                    tables.apply(conn, self.projections[name], entries)
                 return True
             raise Rollback
         return False
+
+    def rehearse(self, records: Sequence[StoredEvent], ask: Callable[[Any], A]) -> Rehearsed[A]:
+        """What these records would change in every read model, and in what `ask` answers.
+
+        Nothing is changed: all of it is rolled back.
+        """
+        with self._database.connection() as conn:
+            return rehearsal.rehearse(conn, list(self.projections.values()), records, ask)
 
     def advance(self, name: str) -> int:
         """Apply one batch to one read model; how many entries it passed."""
@@ -128,19 +197,35 @@ class Projector:
         Raises:
             RebuildUnderWay: somebody else is at it.
         """
+        return self.renew(name) is None
+
+    def renew(self, name: str) -> str | None:
+        """As rebuild; where the two differ: the first such row, or why they cannot be compared.
+
+        Raises:
+            RebuildUnderWay.
+        """
         projection = self.projections[name]
         with self._alone(name):
+            self.build(name)
             with self._database.connection() as conn, conn.transaction():
-                self._drop(conn, projection, NEXT)
-                self._create(conn, projection, NEXT)
-            passed = 1
-            while passed:
-                with self._database.connection() as conn, conn.transaction():
-                    passed = self._advance(conn, projection, NEXT)
+                differs = self.level(conn, name)
+                self._hold(conn, projection)
+                tables.take_over(conn, projection)
+        # What stopped the old one may not stop the new; if it does, the next batch says so again.
+        self.stopped.pop(name, None)
+        return differs
+
+    def build(self, name: str) -> None:
+        """Fill new tables beside the live ones, from the first fact to the last."""
+        projection = self.projections[name]
+        with self._database.connection() as conn, conn.transaction():
+            tables.drop(conn, projection, NEXT)
+            tables.create(conn, projection, NEXT)
+        passed = 1
+        while passed:
             with self._database.connection() as conn, conn.transaction():
-                same = self._level(conn, projection)
-                self._take_over(conn, projection)
-        return same
+                passed = self._advance(conn, projection, NEXT)
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:
@@ -164,127 +249,41 @@ class Projector:
             entries = [entry for entry in entries if entry.position <= until]
         if not entries:
             return 0
-        self._apply(conn, projection, suffix, entries)
+        tables.apply(conn, projection, entries, suffix)
         _move(conn, [projection.name + suffix], position, entries[-1].position)
         return len(entries)
 
-    def _apply(
-        self, conn: Any, projection: Projection, suffix: str, entries: Sequence[Entry]
-    ) -> None:
-        wanted = [e for e in entries if projection.wants(e.record.topic)]
-        if not wanted:
-            return
-        keys = projection.keys(wanted)
-        rows: dict[str, Rows] = {
-            t.name: LateRows(t, partial(self._load, conn, t, keys[t.name], suffix))
-            for t in projection.tables
-        }
-        projection.apply(wanted, rows)
-        for changed in rows.values():
-            self._write(conn, changed, suffix)
+    def _hold(self, conn: Any, projection: Projection) -> None:
+        for _ in range(LOCK_TRIES_MAX):
+            if tables.lock(conn, projection):
+                return
+            time.sleep(LOCK_PAUSE_S)  # Somebody reads, for some milliseconds.
 
     def _lock(self, conn: Any, name: str) -> int:
         """The position of a model; its row's lock makes two projectors of one node take turns."""
         query = "SELECT position FROM read_model WHERE name = %s FOR UPDATE"
         return int(conn.execute(query, (name,)).fetchone()[0])
 
-    def _level(self, conn: Any, projection: Projection) -> bool:
-        """Bring both models to the position of the one ahead, and compare them there."""
-        positions = [self._lock(conn, projection.name + suffix) for suffix in ("", NEXT)]
+    def level(self, conn: Any, name: str) -> str | None:
+        """Bring both models to the position of the one ahead; the first row that differs there."""
+        projection = self.projections[name]
+        positions = [self._lock(conn, name + suffix) for suffix in ("", NEXT)]
         while self._advance(conn, projection, NEXT, max(positions)):
             pass
         try:
             with conn.transaction():
                 while self._advance(conn, projection, "", max(positions)):
                     pass
-                return all(self._equal(conn, table) for table in projection.tables)
+                found = (tables.difference(conn, table) for table in projection.tables)
+                return next((place for place in found if place is not None), None)
         except Exception as fault:  # noqa: BLE001 - what stopped it is why it is rebuilt.
-            _log.warning("Read model %s could not be compared: %s", projection.name, fault)
-            return False
-
-    # Tables.
-
-    def _create(self, conn: Any, projection: Projection, suffix: str) -> None:
-        for table in projection.tables:
-            columns = ", ".join(f"{n} {kind}" for n, kind in table.columns.items())
-            name = table.name + suffix
-            conn.execute(
-                f"CREATE TABLE IF NOT EXISTS {name} ({columns}, PRIMARY KEY ({table.key}))"
-            )
-            for number, index in enumerate(table.indexes):
-                conn.execute(f"CREATE INDEX IF NOT EXISTS {name}_{number} ON {name} ({index})")
-        conn.execute(
-            "INSERT INTO read_model VALUES (%s, 0) ON CONFLICT DO NOTHING",
-            (projection.name + suffix,),
-        )
-
-    def _drop(self, conn: Any, projection: Projection, suffix: str) -> None:
-        for table in projection.tables:
-            conn.execute(f"DROP TABLE IF EXISTS {table.name}{suffix}")
-        conn.execute("DELETE FROM read_model WHERE name = %s", (projection.name + suffix,))
-
-    def _take_over(self, conn: Any, projection: Projection) -> None:
-        for table in projection.tables:
-            name = table.name
-            conn.execute(f"DROP TABLE {name}")
-            conn.execute(f"ALTER TABLE {name}{NEXT} RENAME TO {name}")
-            conn.execute(f"ALTER INDEX {name}{NEXT}_pkey RENAME TO {name}_pkey")
-            for number in range(len(table.indexes)):
-                conn.execute(f"ALTER INDEX {name}{NEXT}_{number} RENAME TO {name}_{number}")
-        # The live bookmark is moved, not replaced: a projector may be waiting for its lock.
-        conn.execute(
-            "UPDATE read_model SET position = next.position FROM read_model AS next"
-            " WHERE read_model.name = %s AND next.name = %s",
-            (projection.name, projection.name + NEXT),
-        )
-        conn.execute("DELETE FROM read_model WHERE name = %s", (projection.name + NEXT,))
-
-    def _equal(self, conn: Any, table: Table) -> bool:
-        old, new = table.name, table.name + NEXT
-        found = conn.execute(
-            f"SELECT NOT EXISTS (SELECT * FROM {old} EXCEPT SELECT * FROM {new})"  # noqa: S608
-            f" AND NOT EXISTS (SELECT * FROM {new} EXCEPT SELECT * FROM {old})"
-        ).fetchone()
-        return bool(found[0])
-
-    # Rows.
-
-    def _load(self, conn: Any, table: Table, keys: list[Any], suffix: str) -> list[Row]:
-        query = f"SELECT * FROM {table.name}{suffix} WHERE {table.key} = ANY(%s)"  # noqa: S608
-        with conn.cursor(row_factory=dict_row, binary=True) as cursor:
-            loaded: list[Row] = cursor.execute(query, (keys,), prepare=True).fetchall()
-        return loaded
-
-    def _write(self, conn: Any, rows: Rows, suffix: str) -> None:
-        if not rows.changed:
-            return
-        table, changed = rows.table, list(rows.changed.values())
-        names = list(table.columns)
-        arrays = [_column(table, name, changed) for name in names]
-        casts = ", ".join(f"%b::{table.columns[name]}[]" for name in names)
-        updates = ", ".join(f"{n} = excluded.{n}" for n in names if n != table.key)
-        query = (
-            f"INSERT INTO {table.name}{suffix} ({', '.join(names)})"  # noqa: S608
-            f" SELECT * FROM unnest({casts})"
-            f" ON CONFLICT ({table.key}) DO UPDATE SET {updates}"
-        )
-        conn.execute(query, arrays, prepare=True)
-
-
-def _column(table: Table, name: str, rows: list[Row]) -> list[Any]:
-    values = [row[name] for row in rows]
-    if table.columns[name] == "jsonb":
-        return [None if value is None else Jsonb(value) for value in values]
-    return values
+            _log.warning("Read model %s could not be compared: %s", name, fault)
+            return str(fault).partition("\n")[0]
 
 
 def _move(conn: Any, names: list[str], before: int, after: int) -> int:
     """Move bookmarks that stand where they are thought to stand; how many did."""
     if not names:
         return 0
-    moved = conn.execute(
-        "UPDATE read_model SET position = %s WHERE name = ANY(%s) AND position = %s",
-        (after, names, before),
-        prepare=True,
-    )
-    return int(moved.rowcount)
+    moved = conn.execute(_MOVE, (after, names, before, after), prepare=True).fetchone()
+    return len(moved[0] or ()) if moved else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Protocol
@@ -52,11 +52,17 @@ class Admin(Protocol):
     def close(self) -> None: ...
 
 
+class Settle(Protocol):
+    """Is told what became of a message."""
+
+    def __call__(self, fault: str | None, way: str = "") -> None: ...
+
+
 class Producer(Protocol):
     """Appends to topics."""
 
-    def send(self, topic: str, parcel: Parcel, settle: Callable[[str | None], None]) -> None:
-        """Hand a message over; `settle` is told, on any thread, what went wrong, or None.
+    def send(self, topic: str, parcel: Parcel, settle: Settle) -> None:
+        """Hand a message over; `settle` is told, on any thread, what went wrong, or None and where.
 
         Raises:
             Refused: what can be told at once.
@@ -159,6 +165,11 @@ class Broker:
             self.outages += 1
         self.tend_at = -math.inf
         self.close()
+
+    def retry(self) -> None:
+        """Do not wait any longer before the next look."""
+        self.backoff.clear()
+        self.tend_at = -math.inf
 
     def close(self) -> None:
         """Let go of the client."""

@@ -23,6 +23,7 @@ class Parcel(NamedTuple):
 
     kind: str
     wire: bytes
+    receiver: OrgCode
     after: int = 0
     last: int = 0
 
@@ -44,7 +45,9 @@ class Carrier:
     def look(self) -> bool:
         """Take up new peers and new heads from the ledger; whether the peers are others now."""
         known = {}
-        for code in self._relay.peers():
+        for code, peer in self._relay.peers().items():
+            if peer.lane is not None:
+                continue  # Its lanes travel as files.
             head, acknowledged = self._relay.standing(code)
             lane = self.lanes.get(code) or Lane(code, confirmed=acknowledged.number)
             lane.head = head.number
@@ -56,11 +59,11 @@ class Carrier:
     def outgoing(self, lane: Lane, now: float) -> Iterator[Parcel]:
         """What may go to a peer now: answers, then batches or a heartbeat; `handed` counts them."""
         while wire := lane.next_answer(now):
-            yield Parcel(Sealed(wire).kind, wire)
+            yield Parcel(Sealed(wire).kind, wire, lane.peer)
         while lane.may_send(now):
             after = lane.cursor
             wire, last = self._relay.batch(lane.peer, after)
-            yield Parcel(Batch.KIND, wire, after, last)
+            yield Parcel(Batch.KIND, wire, lane.peer, after, last)
             if last == after:
                 return
 
@@ -87,10 +90,28 @@ class Carrier:
                 "sent": lane.cursor,
                 "last_heard": lane.last_heard,
                 "last_error": lane.last_error,
+                "failures": lane.trouble.failures,
                 "retry_at": self.moment(lane.trouble.until, now),
             }
             for code, lane in self.lanes.items()
         }
+
+    def retry(self, peer: OrgCode) -> None:
+        """Try a peer's lane at once."""
+        if lane := self.lanes.get(peer):
+            lane.reset()
+
+    def tell(self, peer: OrgCode) -> None:
+        """Have a peer told where its lane stands here, and what is set aside."""
+        lane = self.lanes.get(peer)
+        if lane is not None:
+            lane.answer(self._inbox.receipt(peer), plain=True)
+
+    def delivered(self, lane: Lane, parcel: Parcel, way: str) -> None:
+        """The broker has a message, at that place."""
+        lane.delivered()
+        if parcel.last > parcel.after:
+            self._relay.sent(lane.peer, parcel.last, way)
 
     def moment(self, until: float, now: float) -> datetime | None:
         """A moment of monotonic time on the clock; None where it is past."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -13,11 +13,13 @@ from pydantic import BaseModel
 
 from domain.aggregate import Aggregate, Fact, Meta
 from domain.ledger import Ledger
-from domain.records import PERSONAL, Unreadable, decode, head, place_of
+from domain.records import PERSONAL, Unreadable, decode, head, place_of, sealing_keys
 from domain.sealing import DataKey, Sealed, Unopenable, unseal
 from domain.values import OrgCode
-from sync import authority, handover, strict
-from sync.errors import DoesNotFit, Malformed, NotTheKeeper, VersionGap
+from sync import affiliation, authority, destroyed, handover, strict, succession
+from sync.errors import DoesNotFit, LaneFault, Malformed, NotTheKeeper, VersionGap
+from sync.evidence import NOBODY, About
+from sync.store import LaneStore
 
 A = TypeVar("A", bound=Aggregate)
 
@@ -35,6 +37,10 @@ class _Stream:
     version: int = 0
     keeper: OrgCode | None = None
     aggregate: Aggregate | None = None
+    first: StoredEvent | None = None
+
+
+_Read = tuple[Meta, Fact | None]
 
 
 class Arrivals:
@@ -54,6 +60,21 @@ class Arrivals:
         self._ledger = ledger
         self._keys: dict[UUID, DataKey | None] = dict(granted)
         self._streams = {stream: _folded(records) for stream, records in here.items()}
+        self._read: dict[StoredEvent, _Read | LaneFault] = {}
+
+    def look_ahead(self, records: Sequence[StoredEvent], store: LaneStore) -> None:
+        """Read what is to be checked, and fetch what its checks will ask for, in two queries."""
+        for record in records:
+            try:
+                self._read[record] = _read(record)
+            except LaneFault as fault:
+                self._read[record] = fault
+        facts = [r[1] for r in self._read.values() if isinstance(r, tuple) and r[1] is not None]
+        keys = {key for fact in facts for key in sealing_keys(fact)}
+        held = self._ledger.keyring.preload(keys)
+        self._keys = {key: held.get(key) for key in keys} | self._keys
+        absences = {fact.outflow for fact in facts if hasattr(fact, "outflow")}
+        self._ledger.preload(absences, lambda ids: store.records(ids).values())
 
     def find(self, kind: type[A], id: UUID) -> A | None:  # noqa: A002
         """An aggregate as it is known here, or has just arrived."""
@@ -68,7 +89,10 @@ class Arrivals:
         Raises:
             LaneFault: it must not be recorded; nothing has changed.
         """
-        meta, fact = _read(record)
+        read = self._read.pop(record, None) or _read(record)
+        if isinstance(read, LaneFault):
+            raise read
+        meta, fact = read
         stream = record.originator_id
         assert isinstance(stream, UUID)
         known = self._streams[stream]
@@ -80,9 +104,23 @@ class Arrivals:
         if fact is not None:
             authority.check(fact, self)
             handover.check(fact, known.aggregate, self._ledger)
+            succession.check(fact, known.aggregate, self.sender)
+            affiliation.check(fact, known.aggregate, self, self._ledger)
+            destroyed.check(fact, self.sender, self._ledger)
             self._must_open(fact)
             known.aggregate = _after(fact, known.aggregate)
         known.keeper, known.version = meta.keeper, record.originator_version
+        known.first = known.first or record
+
+    def about(self, record: StoredEvent) -> About:
+        """Whom an entry concerns: as it says itself, or as its stream has said before."""
+        stream = record.originator_id
+        assert isinstance(stream, UUID)
+        first = self._streams[stream].first
+        before = said_about(first) if first is not None else NOBODY
+        said = said_about(record)
+        outflow = stream if record.topic.startswith("outflow.") else said.outflow or before.outflow
+        return About(said.subject or before.subject, outflow)
 
     def _must_open(self, fact: Fact) -> None:
         """A value that does not open with its key would stop whoever reads it, for ever."""
@@ -104,6 +142,15 @@ class Arrivals:
         return self._keys[key_id]
 
 
+def said_about(record: StoredEvent) -> About:
+    """What an entry says of whom it concerns; nothing where it cannot be read."""
+    try:
+        said = head(record)
+        return About(said.meta.subject, None if said.outflow is None else UUID(said.outflow))
+    except (ValueError, TypeError, AttributeError, Unreadable):
+        return NOBODY
+
+
 def _folded(records: Iterable[StoredEvent]) -> _Stream:
     stream = _Stream()
     for record in records:
@@ -112,10 +159,11 @@ def _folded(records: Iterable[StoredEvent]) -> _Stream:
             stream.aggregate = fact.mutate(stream.aggregate)
         stream.keeper = stream.keeper or head(record).meta.keeper
         stream.version = record.originator_version
+        stream.first = stream.first or record
     return stream
 
 
-def _read(record: StoredEvent) -> tuple[Meta, Fact | None]:
+def _read(record: StoredEvent) -> _Read:
     """What every fact says, of whatever topic, and the fact itself if its topic is known here.
 
     Raises:
@@ -125,7 +173,8 @@ def _read(record: StoredEvent) -> tuple[Meta, Fact | None]:
     if not record.state.startswith(b'{"meta"'):
         raise Malformed(topic=record.topic, because="the state does not open with its meta")
     try:
-        meta, fact = head(record).meta, decode(record)
+        fact = decode(record)
+        meta = head(record).meta if fact is None else fact.meta
     except (ValueError, LookupError, Unreadable) as fault:
         raise Malformed(topic=record.topic, because=str(fault)[:200]) from None
     _must_be_usual(meta if fact is None else fact, record.topic)

@@ -1,11 +1,11 @@
-"""信封: the four signed messages that pass between organizations, and how they are read."""
+"""信封: the signed messages that pass between organizations, and how they are read."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 from uuid import UUID
 
 from pydantic import (
@@ -19,10 +19,11 @@ from pydantic import (
 )
 
 from domain.records import STATE_MAX
-from domain.values import DataClass, OrgCode, Text
+from domain.values import DataClass, OrgCode
 from sync import strict
 from sync.errors import Forged, Malformed, TooLarge
-from sync.keys import NodeKeys, b64, fingerprint, sealable, usable, verify
+from sync.keys import NodeKeys, b64, verify
+from sync.ledger_said import LogHeard, LogSaid
 
 ENTRIES_MAX = 100
 """Entries of one batch: one database commit at the receiver, 5 to 11 times single messages."""
@@ -39,10 +40,20 @@ GRANT_BYTES = 320
 NUMBER_MAX = 2**53 - 1
 """Of a lane; a reader of JSON anywhere holds it exactly."""
 
+REFUSED_MAX = 32
+"""Stopped streams that one receipt names; it says how many there are in all."""
+
+REASON_MAX = 300
+"""Characters in which a receipt says why something was refused."""
+
 _YEARS = range(2000, 9000)
 """In which a moment may lie; beyond it, databases and calendars disagree."""
 
 HEADER_MAX = 300
+
+SIGNATURE_SIZE = 64
+SIGNATURES_MAX = 2
+"""Of one message: by the key in use, and by the one before while a peer may know only that."""
 
 
 def _within_reason(moment: datetime) -> datetime:
@@ -70,10 +81,8 @@ class Message(BaseModel):
     sender: OrgCode
 
     def signed(self, keys: NodeKeys) -> bytes:
-        """One line of kind, sender and signature, then the JSON that is signed."""
-        body = self.__pydantic_serializer__.to_json(self)
-        signature = keys.sign(_signed_bytes(self.KIND, body))
-        return f"waystation/{self.KIND}/v1 {self.sender} {b64(signature)}\n".encode() + body
+        """One line of kind, sender and signatures, then the JSON that is signed."""
+        return sign(self.KIND, self.sender, self.__pydantic_serializer__.to_json(self), keys)
 
 
 def _small(state: str) -> str:
@@ -122,6 +131,7 @@ class Batch(Message):
     sent_at: Moment
     entries: Annotated[tuple[LaneEntry, ...], Field(max_length=ENTRIES_MAX)] = ()
     grants: Annotated[tuple[Grant, ...], Field(max_length=GRANTS_MAX)] = ()
+    log: LogSaid | None = None
 
     @property
     def last(self) -> int:
@@ -129,8 +139,24 @@ class Batch(Message):
         return self.first + len(self.entries) - 1
 
 
+class Refused(BaseModel):
+    """不收: the entry that stopped its stream at the receiver, why, and how many wait behind it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    number: Annotated[Number, Field(ge=1)]
+    code: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z-]{0,59}$")]
+    said: Annotated[str, StringConstraints(max_length=REASON_MAX)]
+    behind: Number = 0
+
+
 class LaneReceipt(Message):
-    """回单: the receiver has recorded the lane up to `number`, whose root is `root`."""
+    """回单: the receiver has recorded the lane up to `number`, whose root is `root`.
+
+    `refused` says why a whole batch was not taken; `parked` names the entries that stopped their
+    streams, the lowest numbers first, and `stopped` how many there are in all. Each receipt repeats
+    them until they are resolved; a sender of receipts without `stopped` says nothing about them.
+    """
 
     KIND: ClassVar[str] = "receipt"
 
@@ -138,7 +164,19 @@ class LaneReceipt(Message):
     number: Number
     root: Root
     at: Moment
-    refused: Annotated[str, StringConstraints(max_length=300)] | None = None
+    refused: Annotated[str, StringConstraints(max_length=REASON_MAX)] | None = None
+    parked: Annotated[tuple[Refused, ...], Field(max_length=REFUSED_MAX)] = ()
+    stopped: Number | None = None
+    log: LogHeard | None = None
+
+    @property
+    def told_up_to(self) -> int:
+        """The number up to which `parked` names every stopped stream; 0 where it says nothing."""
+        if self.stopped is None:
+            return 0
+        if self.stopped > len(self.parked) and self.parked:
+            return self.parked[-1].number
+        return NUMBER_MAX
 
 
 class Want(Message):
@@ -151,25 +189,13 @@ class Want(Message):
     at: Moment
 
 
-class Card(Message):
-    """名片: who a node is and how to reach and check it; signed by its own key."""
-
-    KIND: ClassVar[str] = "card"
-
-    name: Text
-    address: Text
-    verify_key: Annotated[str, StringConstraints(max_length=60)]
-    sealing_key: Annotated[str, StringConstraints(max_length=60)]
-    suite: Literal["Ed25519+X25519"] = "Ed25519+X25519"
-    issued_at: Moment
-
-    @property
-    def fingerprint(self) -> str:
-        """To be compared by telephone."""
-        return fingerprint(self.verify_key, self.sealing_key)
-
-
 M = TypeVar("M", bound=Message)
+
+
+def sign(kind: str, sender: OrgCode, body: bytes, keys: NodeKeys) -> bytes:
+    """A body as it travels, whatever it holds: what is wrong with it is found by who reads it."""
+    signatures = " ".join(map(b64, keys.signatures(_signed_bytes(kind, body))))
+    return f"waystation/{kind}/v1 {sender} {signatures}\n".encode() + body
 
 
 def _signed_bytes(kind: str, body: bytes) -> bytes:
@@ -192,25 +218,38 @@ class Sealed:
             raise Malformed(where="header")
         self.body = wire[len(header) + 1 :]
         try:
-            name, self.sender, signature = header.decode("ascii").split(" ")
+            name, self.sender, *signatures = header.decode("ascii").split(" ")
             _, self.kind, version = name.split("/")
-            self.signature = base64.b64decode(signature, validate=True)
+            self.signatures = [base64.b64decode(each, validate=True) for each in signatures]
         except (ValueError, binascii.Error, UnicodeDecodeError):
             raise Malformed(where="header") from None
+        sizes = {len(each) for each in self.signatures}
+        if sizes != {SIGNATURE_SIZE} or len(self.signatures) > SIGNATURES_MAX:
+            raise Malformed(where="header", signatures=len(self.signatures))
         if version != "v1":
             raise Malformed(where="version", version=version[:10])
 
     def open(self, kind: type[M], verify_key: str) -> M:
-        """The message, if the signature is that key's and the body names the same sender.
+        """The message, if a signature is that key's and the body names the same sender.
 
         Raises:
             Forged, Malformed.
         """
-        if not verify(verify_key, _signed_bytes(self.kind, self.body), self.signature):
+        if not self.is_by(verify_key):
             raise Forged(sender=self.sender)
-        return self._parse(kind)
+        return self.claims(kind)
 
-    def _parse(self, kind: type[M]) -> M:
+    def is_by(self, verify_key: str) -> bool:
+        """Whether that key has signed it."""
+        signed = _signed_bytes(self.kind, self.body)
+        return any(verify(verify_key, signed, each) for each in self.signatures)
+
+    def claims(self, kind: type[M]) -> M:
+        """What it says, whoever has signed it.
+
+        Raises:
+            Malformed.
+        """
         if self.kind != kind.KIND:
             raise Malformed(where="kind", kind=self.kind[:20])
         strict.read(self.body, "body", nul=True)
@@ -222,34 +261,3 @@ class Sealed:
         if message.sender != self.sender:
             raise Malformed(where="sender")
         return message
-
-    def card(self) -> Card:
-        """A card vouches for itself: it proves possession of the key it shows.
-
-        Raises:
-            Forged, Malformed: also for a key with which nothing could be checked or sealed.
-        """
-        card = self._parse(Card)
-        if not usable(card.verify_key):
-            raise Malformed(where="verify_key")
-        if not sealable(card.sealing_key):
-            raise Malformed(where="sealing_key")
-        return self.open(Card, card.verify_key)
-
-
-def read_card(wire: bytes) -> Card:
-    """A card from its bytes."""
-    return Sealed(wire).card()
-
-
-def make_card(keys: NodeKeys, code: OrgCode, name: str, address: str, now: datetime) -> bytes:
-    """This node's card."""
-    card = Card(
-        sender=code,
-        name=name,
-        address=address,
-        verify_key=keys.verify_key,
-        sealing_key=keys.sealing_key,
-        issued_at=now,
-    )
-    return card.signed(keys)

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import base64
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent, Tracking
 
-from domain.ledger import Beside, KeptKeyring, Ledger, Overtaken
-from domain.sealing import DataKey, key_id_of
+from domain.ledger import Beside, Ledger, Overtaken
+from domain.records import digest
+from domain.sealing import DataKey
 from domain.values import OrgCode
-from sync import evidence
+from sync import evidence, succession, trust
+from sync.book_witness import Seen
 from sync.checks import Arrivals
-from sync.envelope import Batch, Grant, LaneEntry, LaneReceipt, Sealed, Want
+from sync.envelope import REASON_MAX, Batch, Grant, LaneEntry, LaneReceipt, Refused, Sealed, Want
 from sync.errors import (
+    Fenced,
     Gap,
     LaneFault,
     Misaddressed,
     RootsDiffer,
     StreamStopped,
     TooManyParked,
+    told,
 )
-from sync.keys import NodeKeys, grant_binding
+from sync.granted import GrantKeyring, opened_grant
+from sync.keys import NodeKeys
 from sync.numbering import next_root
 from sync.relay import Relay
 from sync.standing import Standing
@@ -33,23 +38,23 @@ from sync.store import LaneStore
 PARKED_MAX = 10_000
 """Quarantined entries open at once for one sender; beyond it the lane waits for an operator."""
 
-_KEY_BYTES = 32
-_REASON_MAX = 300
-
 
 class Outcome(NamedTuple):
-    """What the inbox made of a message: the answer to send, how many entries were new, why not."""
+    """What the inbox made of a message: the answer, how many entries were new, why not.
+
+    And how many were set aside, and whether a checkpoint was new, which the answer cosigns.
+    """
 
     answer: bytes
     recorded: int
     fault: LaneFault | None = None
+    parked: int = 0
+    witnessed: bool = False
 
-
-class GrantKeyring(KeptKeyring, Protocol):
-    """A keyring that can also say how a granted key is kept."""
-
-    def row(self, key: DataKey, minted_by: OrgCode) -> Beside:
-        """The row, wrapped."""
+    @property
+    def new(self) -> bool:
+        """Whether the answer says something that the last one did not."""
+        return bool(self.recorded or self.parked or self.witnessed)
 
 
 class _Fault(NamedTuple):
@@ -58,6 +63,7 @@ class _Fault(NamedTuple):
     number: int
     record: StoredEvent
     fault: LaneFault
+    about: evidence.About
 
 
 class Inbox:
@@ -74,85 +80,174 @@ class Inbox:
     ) -> None:
         self._ledger, self._store, self._keys = ledger, store, keys
         self._relay, self._keyring, self._clock = relay, keyring, clock
+        self._witness = relay.witness
+        # How often entries of each were set aside, and at which count none was open.
+        self._parkings: Counter[OrgCode] = Counter()
+        self._clear: dict[OrgCode, int] = {}
 
     def accept(self, wire: bytes) -> Outcome:
         """Check and record one batch; the answer is a receipt, or a want for missing numbers.
 
-        The answer is empty for a sender nobody has enrolled.
+        The answer is empty for a sender nobody has enrolled, and behind a fence.
         """
         sender = evidence.UNKNOWN_SENDER
         try:
             sealed = Sealed(wire)
             peer = self._relay.peer(sealed.sender)
             sender = peer.code
-            batch = sealed.open(Batch, peer.verify_key)
-            return self._take(batch, wire)
+            batch, former = trust.opened(Batch, sealed, self._relay.us())
+            self._relay.fence.look(sender, batch.log.others if batch.log else ())
+            with self._witness.turn(sender):
+                outcome = self._take(batch, wire, repeated=former is not None)
+                if former is None:
+                    self._witness.listen(batch, self._relay.us())
+                return outcome
+        except Fenced as fault:
+            return Outcome(b"", 0, fault)  # No answer is signed either.
         except LaneFault as fault:
             return self._refuse(sender, wire, fault)
 
     def want(self, peer: OrgCode) -> bytes:
         """Ask for what follows the last entry recorded."""
+        self._relay.fence.must_be_down()
         after = self._store.standing_in(peer).number
         message = Want(sender=self._ledger.org, receiver=peer, after=after, at=self._clock())
         return message.signed(self._keys)
 
     def receipt(self, peer: OrgCode, refused: str | None = None) -> bytes:
         """How far the lane from a peer is recorded."""
-        standing = self._store.standing_in(peer)
+        parkings = self._parkings[peer]
+        standing, found = self._store.answer_in(peer)
+        if not found:
+            self._clear[peer] = parkings
+        return self._receipt(peer, standing.number, standing.root, found, refused)
+
+    def _receipt(
+        self,
+        peer: OrgCode,
+        number: int,
+        root: str,
+        found: Sequence[dict[str, Any]],
+        refused: str | None = None,
+    ) -> bytes:
+        parked = tuple(
+            Refused(
+                number=each["number"],
+                code=each["reason"],
+                said=evidence.plain(told(each["reason"], each["evidence"]))[:REASON_MAX],
+                behind=each["behind"],
+            )
+            for each in found
+        )
+        self._relay.fence.must_be_down()
         message = LaneReceipt(
             sender=self._ledger.org,
             receiver=peer,
-            number=standing.number,
-            root=standing.root,
+            number=number,
+            root=root,
             at=self._clock(),
             refused=refused,
+            parked=parked,
+            stopped=found[0]["stopped"] if found else 0,
+            log=self._witness.heard(peer),
         )
         return message.signed(self._keys)
 
-    def _take(self, batch: Batch, wire: bytes) -> Outcome:
+    def _take(self, batch: Batch, wire: bytes, *, repeated: bool) -> Outcome:
         if batch.receiver != self._ledger.org:
             raise Misaddressed(receiver=batch.receiver)
         standing = self._store.standing_in(batch.sender)
         if batch.first > standing.number + 1:
+            # Nothing of it is taken but the lane's head: it tells how far we are behind.
+            self._store.hear(batch.sender, self._clock(), batch.head, self._sent(batch))
             raise Gap(expected=standing.number + 1, got=batch.first)
         records = [_record(entry) for entry in batch.entries]
         here = self._store.records({_stream(record) for record in records}) if records else {}
-        _must_agree(batch, records, standing, here)
+        self._must_agree(batch, records, standing, here)
         fresh = records[standing.number + 1 - batch.first :]
         if not fresh:
-            self._store.hear(batch.sender, self._clock(), batch.head, batch.sent_at)
-            return Outcome(self.receipt(batch.sender), 0)
+            # A former key says nothing of today: whoever holds it may have stolen it.
+            seen = None if repeated else self._hear(batch, wire)
+            return Outcome(self.receipt(batch.sender), 0, witnessed=seen is not None)
+        seen = self._witness.judge(batch, wire, self._relay.us(), fresh=True)
         granted = self._granted(batch)
         arrivals = Arrivals(self._ledger, batch.sender, here, granted)
+        arrivals.look_ahead(fresh, self._store)
         good, faults = self._sort(arrivals, standing.number + 1, fresh)
         if faults and self._store.parked(batch.sender) + len(faults) > PARKED_MAX:
             raise TooManyParked(peer=batch.sender, maximum=PARKED_MAX)
-        return self._record(batch, granted, good, faults, wire)
+        return self._record(batch, granted, good, faults, wire, seen)
 
-    def _record(
+    def _hear(self, batch: Batch, wire: bytes) -> Seen | None:
+        """Take in what a batch without news says of its sender; the checkpoint, if it is new."""
+        seen = self._witness.judge(batch, wire, self._relay.us(), fresh=False)
+        if seen is not None:
+            self._store.witness(seen)
+        self._store.hear(batch.sender, self._clock(), batch.head, self._sent(batch))
+        self._relay.prove_step(batch.sender)
+        return seen
+
+    def _must_agree(
+        self,
+        batch: Batch,
+        records: Sequence[StoredEvent],
+        standing: Standing,
+        here: dict[UUID, list[StoredEvent]],
+    ) -> None:
+        """The batch continues, or repeats, the very history that was recorded before."""
+        root, number = batch.before, batch.first - 1
+        agreed = number != standing.number or root == standing.root
+        aside: dict[int, str] = {}
+        for record in records:
+            root, number = next_root(root, record), number + 1
+            agreed = agreed and (number != standing.number or root == standing.root)
+            # A repetition that ends before our root says nothing about it: compare the bytes, with
+            # what was recorded or, at that number, set aside.
+            if number <= standing.number and record not in here[_stream(record)]:
+                aside = aside or self._store.aside(batch.sender, batch.first, standing.number)
+                agreed = agreed and aside.get(number) == digest(record)
+        if not agreed or root != batch.root:
+            raise RootsDiffer(peer=batch.sender, first=batch.first, last=batch.last)
+
+    def _sent(self, batch: Batch) -> datetime:
+        """Never later than now: a clock set years ahead would make all that follows look old."""
+        return min(batch.sent_at, self._clock())
+
+    def _record(  # noqa: PLR0913, PLR0917 - all that one commit holds.
         self,
         batch: Batch,
         granted: dict[UUID, DataKey],
         good: Sequence[StoredEvent],
         faults: Sequence[_Fault],
         wire: bytes,
+        seen: Seen | None,
     ) -> Outcome:
         now, peer = self._clock(), batch.sender
         beside = (
             *(self._keyring.row(key, peer) for key in granted.values()),
             # The signed batch is the evidence; it is kept once, with the first entry it parks.
             *(
-                evidence.parked(peer, now, f.fault, f.number, f.record, b"" if i else wire)
+                evidence.parked(peer, now, f.fault, f.number, f.record, b"" if i else wire, f.about)
                 for i, f in enumerate(faults)
             ),
-            Beside("lane_in", (peer, batch.last, batch.root, now, batch.head, batch.sent_at)),
+            Beside("lane_in", (peer, batch.last, batch.root, now, batch.head, self._sent(batch))),
+            *((seen.beside(),) if seen else ()),
         )
+        rekeyed = succession.adopted(self._ledger, good, batch.last, now)
         try:
-            self._ledger.replicate(good, Tracking(f"lane:{peer}", batch.last), beside)
+            self._ledger.replicate([*good, *rekeyed], Tracking(f"lane:{peer}", batch.last), beside)
         except Overtaken:
             # Another delivery of the same entries was faster; what it recorded is what we answer.
             return Outcome(self.receipt(peer), 0)
-        return Outcome(self.receipt(peer), len(good))
+        if faults:
+            self._parkings[peer] += 1
+        if batch.last >= batch.head:
+            self._relay.prove_step(peer)
+        if self._clear.get(peer) == self._parkings[peer]:
+            answer = self._receipt(peer, batch.last, batch.root, ())
+        else:
+            answer = self.receipt(peer)
+        return Outcome(answer, len(good), parked=len(faults), witnessed=seen is not None)
 
     def _sort(
         self, arrivals: Arrivals, first: int, records: Sequence[StoredEvent]
@@ -169,29 +264,21 @@ class Inbox:
                 arrivals.take(record)
             except LaneFault as fault:
                 stopped.add(stream)
-                faults.append(_Fault(number, record, fault))
+                faults.append(_Fault(number, record, fault, arrivals.about(record)))
             else:
                 good.append(record)
         return good, faults
 
     def _granted(self, batch: Batch) -> dict[UUID, DataKey]:
         """The keys that travel with the batch and are new here; a key once held stays as it is."""
-        new = (grant for grant in batch.grants if self._keyring.key(grant.key) is None)
-        opened = (self._opened(batch.sender, grant) for grant in new)
+        new = (grant for grant in batch.grants if self._is_new(grant))
+        opened = (opened_grant(grant, batch.sender, self._ledger.org, self._keys) for grant in new)
         return {key.id: key for key in opened if key is not None}
 
-    def _opened(self, sender: OrgCode, grant: Grant) -> DataKey | None:
-        """The key, if it was sealed to us by this sender for this person and class."""
-        binding = grant_binding(
-            sender, self._ledger.org, grant.key, grant.subject, grant.data_class
-        )
-        try:
-            secret = self._keys.unwrap(base64.b64decode(grant.wrapped, validate=True), binding)
-        except ValueError:
-            return None
-        if secret is None or len(secret) != _KEY_BYTES or key_id_of(secret) != grant.key:
-            return None
-        return DataKey.of(grant.key, grant.subject, grant.data_class, secret)
+    def _is_new(self, grant: Grant) -> bool:
+        """Of whom is erased or closed here, no key is taken in: neither a new one nor an old."""
+        closed = self._keyring.closed(grant.subject, grant.data_class)
+        return closed is None and self._keyring.key(grant.key) is None
 
     def _refuse(self, sender: OrgCode, wire: bytes, fault: LaneFault) -> Outcome:
         if isinstance(fault, Gap):
@@ -199,27 +286,7 @@ class Inbox:
         self._store.refuse(evidence.refused(sender, self._clock(), fault, wire))
         if sender == evidence.UNKNOWN_SENDER:
             return Outcome(b"", 0, fault)
-        return Outcome(self.receipt(sender, evidence.plain(str(fault))[:_REASON_MAX]), 0, fault)
-
-
-def _must_agree(
-    batch: Batch,
-    records: Sequence[StoredEvent],
-    standing: Standing,
-    here: dict[UUID, list[StoredEvent]],
-) -> None:
-    """The batch continues, or repeats, the very history that was recorded before."""
-    root, number = batch.before, batch.first - 1
-    agreed = number != standing.number or root == standing.root
-    for record in records:
-        root, number = next_root(root, record), number + 1
-        agreed = agreed and (number != standing.number or root == standing.root)
-        if number <= standing.number:
-            # A repetition that ends before our root says nothing about it: compare the bytes.
-            same_place = [r for r in here[_stream(record)] if _version(r) == _version(record)]
-            agreed = agreed and all(r == record for r in same_place)
-    if not agreed or root != batch.root:
-        raise RootsDiffer(peer=batch.sender, first=batch.first, last=batch.last)
+        return Outcome(self.receipt(sender, evidence.plain(str(fault))[:REASON_MAX]), 0, fault)
 
 
 def _record(entry: LaneEntry) -> StoredEvent:
@@ -229,7 +296,3 @@ def _record(entry: LaneEntry) -> StoredEvent:
 def _stream(record: StoredEvent) -> UUID:
     assert isinstance(record.originator_id, UUID)
     return record.originator_id
-
-
-def _version(record: StoredEvent) -> int:
-    return record.originator_version

@@ -1,12 +1,11 @@
-"""密钥: the keys of one organization's node, kept in files outside its database."""
+"""密钥: the keys of one organization's node, with what is done with them."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cached_property
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -16,14 +15,14 @@ from nacl.bindings import crypto_core_ed25519_is_valid_point
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
+from domain import suite
 from domain.values import DataClass, OrgCode
 
 SUITE = "Ed25519"
 """Signatures: PyNaCl alone verifies, because two libraries disagree on edge cases."""
 
 _HPKE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
-_SEED_BYTES = 32
-_NAMES = ("signing", "sealing", "master", "blind")
+SEED_SIZE = 32
 
 
 def b64(raw: bytes) -> str:
@@ -33,7 +32,7 @@ def b64(raw: bytes) -> str:
 
 def fingerprint(verify_key: str, sealing_key: str) -> str:
     """What two officers compare by telephone: 8 groups of 4 hex digits."""
-    digest = hashlib.sha256(f"{verify_key}\n{sealing_key}".encode()).hexdigest()
+    digest = suite.digest(f"{verify_key}\n{sealing_key}".encode()).hex()
     return "-".join(digest[i : i + 4] for i in range(0, 32, 4))
 
 
@@ -41,7 +40,7 @@ def usable(verify_key: str) -> bool:
     """Whether it is a proper Ed25519 key: a point of the main subgroup."""
     try:
         raw = base64.b64decode(verify_key, validate=True)
-        return len(raw) == _SEED_BYTES and bool(crypto_core_ed25519_is_valid_point(raw))
+        return len(raw) == SEED_SIZE and bool(crypto_core_ed25519_is_valid_point(raw))
     except ValueError:
         return False
 
@@ -65,46 +64,33 @@ def verify(verify_key: str, message: bytes, signature: bytes) -> bool:
 
 
 @dataclass(frozen=True)
-class NodeKeys:
-    """Signs for the organization, opens what is sealed to it, wraps what it keeps."""
+class Pair:
+    """一对密钥: one for signatures, one to which others seal; they come and go together."""
 
     signing: SigningKey = field(repr=False)
     sealing: X25519PrivateKey = field(repr=False)
-    master: bytes = field(repr=False)
-    blind: bytes = field(repr=False)
 
     @classmethod
-    def generate(cls) -> NodeKeys:
-        """New keys, kept nowhere."""
-        return cls.of(*(os.urandom(_SEED_BYTES) for _ in _NAMES))
+    def of(cls, signing: bytes, sealing: bytes) -> Pair:
+        """From two seeds of 32 bytes."""
+        return cls(SigningKey(signing), X25519PrivateKey.from_private_bytes(sealing))
 
     @classmethod
-    def of(cls, signing: bytes, sealing: bytes, master: bytes, blind: bytes) -> NodeKeys:
-        """From four seeds of 32 bytes."""
-        return cls(SigningKey(signing), X25519PrivateKey.from_private_bytes(sealing), master, blind)
-
-    @classmethod
-    def load(cls, folder: Path) -> NodeKeys:
-        """The keys of a folder; made at the first start, readable by the owner alone."""
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        seeds = []
-        for name in _NAMES:
-            path = folder / f"{name}.key"
-            if not path.exists():
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(os.urandom(_SEED_BYTES))
-                    file.flush()
-                    os.fsync(file.fileno())
-            seeds.append(path.read_bytes())
-        return cls.of(*seeds)
+    def generate(cls) -> Pair:
+        """A new pair, kept nowhere."""
+        return cls.of(os.urandom(SEED_SIZE), os.urandom(SEED_SIZE))
 
     @property
+    def seeds(self) -> bytes:
+        """Secret: 64 bytes, from which the pair is made again."""
+        return bytes(self.signing) + self.sealing.private_bytes_raw()
+
+    @cached_property
     def verify_key(self) -> str:
         """Public, base64."""
         return b64(bytes(self.signing.verify_key))
 
-    @property
+    @cached_property
     def sealing_key(self) -> str:
         """Public, base64."""
         return b64(self.sealing.public_key().public_bytes_raw())
@@ -113,12 +99,66 @@ class NodeKeys:
         """64 bytes."""
         return bytes(self.signing.sign(message).signature)
 
+
+class NodeKeys:
+    """Signs for the organization, opens what is sealed to it, wraps what it keeps.
+
+    `signers` is one pair, or two while peers may know only the older one: the newest first.
+    `openers` open what was sealed to earlier pairs and is still under way. `blind` makes the ids of
+    persons and stays for ever; `search` makes what they are searched by, and can be changed.
+    """
+
+    def __init__(
+        self,
+        pair: Pair,
+        master: bytes,
+        blind: bytes,
+        openers: tuple[X25519PrivateKey, ...] = (),
+        search: bytes | None = None,
+    ) -> None:
+        self.signers: tuple[Pair, ...] = (pair,)
+        self.openers = openers
+        self.master, self.blind, self.search = master, blind, search
+
+    def __repr__(self) -> str:
+        return "NodeKeys()"
+
+    @classmethod
+    def generate(cls) -> NodeKeys:
+        """New keys, kept nowhere."""
+        return cls.of(*(os.urandom(SEED_SIZE) for _ in range(4)))
+
+    @classmethod
+    def of(cls, signing: bytes, sealing: bytes, master: bytes, blind: bytes) -> NodeKeys:
+        """From four seeds of 32 bytes."""
+        return cls(Pair.of(signing, sealing), master, blind)
+
+    @property
+    def verify_key(self) -> str:
+        """Of the pair in use: public, base64."""
+        return self.signers[0].verify_key
+
+    @property
+    def sealing_key(self) -> str:
+        """Of the pair in use: public, base64."""
+        return self.signers[0].sealing_key
+
+    def sign(self, message: bytes) -> bytes:
+        """By the pair in use: 64 bytes."""
+        return self.signers[0].sign(message)
+
+    def signatures(self, message: bytes) -> list[bytes]:
+        """Of every pair that signs, the newest first."""
+        return [pair.sign(message) for pair in self.signers]
+
     def unwrap(self, wrapped: bytes, binding: bytes) -> bytes | None:
         """A data key sealed to us (HPKE), or None if it is not for us."""
-        try:
-            return _HPKE.decrypt(wrapped, self.sealing, info=binding)
-        except (InvalidTag, ValueError):
-            return None
+        for key in (*(pair.sealing for pair in self.signers), *self.openers):
+            try:
+                return _HPKE.decrypt(wrapped, key, info=binding)
+            except (InvalidTag, ValueError):
+                continue
+        return None
 
 
 def wrap(secret: bytes, sealing_key: str, binding: bytes) -> bytes:

@@ -102,6 +102,14 @@ class Lane:
             self._rewind(self.confirmed)
             return True
 
+    def reset(self) -> None:
+        """An operator wants it tried now: nothing is waited for, and failures count anew."""
+        with self._lock:
+            self.trouble.clear()
+            self._silence.clear()
+            self._heartbeat_at = self._rewound_at = -math.inf
+            self._rewind(self.confirmed)
+
     def delivered(self) -> None:
         """The broker has what was sent."""
         self.trouble.clear()

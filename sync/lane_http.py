@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import logging
-import random
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from threading import Event, Lock, Thread
 from typing import Any
 
@@ -22,15 +22,17 @@ from http_message_signatures import (
 )
 from http_message_signatures.algorithms import HTTPSignatureAlgorithm
 from nacl.exceptions import BadSignatureError
-from nacl.signing import SigningKey, VerifyKey
+from nacl.signing import VerifyKey
 
-from domain.values import OrgCode
+from domain.values import OrgCode, utc_now
 from sync.envelope import BATCH_BYTES
 from sync.errors import Forged, NotEnrolled
 from sync.inbox import Inbox
 from sync.keys import NodeKeys
 from sync.receipts import Receipts
-from sync.relay import Relay
+from sync.refused import REFUSAL_BYTES, in_words, reason
+from sync.relay import Acquainted, Relay
+from sync.retry import PullState
 
 WINDOW = timedelta(seconds=300)
 """How far a signed request's time may lie from ours."""
@@ -38,12 +40,16 @@ WINDOW = timedelta(seconds=300)
 NONCES_MAX = 20_000
 """Nonces remembered; more than a peer can send within the window at any sane rate."""
 
-TAG = "waystation"
+TAGS = ("waystation", "waystation-beside")
+"""Of the signature by the key in use, and of that by the one before, where both are given."""
+
 COVERED = ("@method", "@path", "@query")
 
-BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.5, 60.0
 TIMEOUT_S = 10.0
 """For a request that does not wait for news."""
+
+authorities = cache(lambda: httpx.create_ssl_context(trust_env=False))
+"""Who vouches for a peer's address, for every client of a process: reading them takes 40 ms."""
 
 _log = logging.getLogger(__name__)
 
@@ -56,12 +62,8 @@ class _Ed25519(HTTPSignatureAlgorithm):
     def __init__(
         self, public_key: bytes | None = None, private_key: Any = None, password: Any = None
     ) -> None:
-        del password
-        self._public, self._private = public_key, private_key
-
-    def sign(self, message: bytes) -> bytes:
-        signing: SigningKey = self._private
-        return bytes(signing.sign(message).signature)
+        del private_key, password
+        self._public = public_key
 
     def verify(self, signature: bytes, message: bytes) -> None:
         try:
@@ -70,21 +72,12 @@ class _Ed25519(HTTPSignatureAlgorithm):
             raise InvalidSignature(str(fault)) from fault
 
 
-class _OwnKey(HTTPSignatureKeyResolver):
-    def __init__(self, keys: NodeKeys) -> None:
-        self._keys = keys
-
-    def resolve_private_key(self, key_id: str) -> Any:
-        del key_id
-        return self._keys.signing
-
-
 class _PeerKeys(HTTPSignatureKeyResolver):
-    def __init__(self, relay: Relay) -> None:
-        self._relay = relay
+    def __init__(self, known: Acquainted) -> None:
+        self._known = known
 
     def resolve_public_key(self, key_id: str) -> bytes:
-        return base64.b64decode(self._relay.peer(key_id).verify_key)
+        return base64.b64decode(self._known.peer(key_id).verify_key)
 
 
 @dataclass
@@ -100,30 +93,35 @@ class Signer:
     """Signs this node's requests to peers."""
 
     def __init__(self, org: OrgCode, keys: NodeKeys, clock: Callable[[], datetime]) -> None:
-        self._org, self._clock = org, clock
-        self._signer = HTTPMessageSigner(signature_algorithm=_Ed25519, key_resolver=_OwnKey(keys))
+        self._org, self._keys, self._clock = org, keys, clock
+        self._signer = HTTPMessageSigner(signature_algorithm=_Ed25519)
 
     def headers(self, method: str, url: str, body: bytes | None = None) -> dict[str, str]:
         """The headers that sign a request."""
-        message = Message(method, url)
-        self._signer.sign(
-            message,
-            key_id=self._org,
-            created=self._clock(),
-            nonce=secrets.token_urlsafe(16),
-            tag=TAG,
-            covered_component_ids=COVERED,
-            body=body,
-        )
+        message, nonce = Message(method, url), secrets.token_urlsafe(16)
+        for tag, pair in zip(TAGS, self._keys.signers, strict=False):
+            prepared = self._signer.prepare(
+                message,
+                key_id=self._org,
+                created=self._clock(),
+                nonce=nonce,
+                label=tag,
+                tag=tag,
+                covered_component_ids=COVERED,
+                body=body,
+                use_existing_digest=body is not None and tag != TAGS[0],
+            )
+            signature = pair.sign(prepared.signature_base)
+            self._signer.apply(message, prepared, signature, append_if_signature_exists=True)
         return message.headers
 
 
 class Gate:
     """Checks that a request comes from an enrolled peer, is fresh, and is not a repetition."""
 
-    def __init__(self, relay: Relay) -> None:
+    def __init__(self, known: Acquainted) -> None:
         self._verifier = HTTPMessageVerifier(
-            signature_algorithm=_Ed25519, key_resolver=_PeerKeys(relay)
+            signature_algorithm=_Ed25519, key_resolver=_PeerKeys(known)
         )
         self._verifier.max_clock_skew = WINDOW
         self._nonces: OrderedDict[tuple[str, str], None] = OrderedDict()
@@ -137,23 +135,34 @@ class Gate:
         Raises:
             NotEnrolled, Forged: also for a stale or repeated request.
         """
-        required = (*COVERED, "content-digest") if body else COVERED
+        request = Message(method, url, dict(headers))
+        try:
+            result = self._verified(request, body, TAGS[0])
+        except Forged:
+            if TAGS[1] not in str(headers):
+                raise
+            # The new key has not reached us yet; the old one vouches.
+            result = self._verified(request, body, TAGS[1])
+        peer = str(result.parameters["keyid"])
+        self._must_be_new(peer, str(result.nonce))
+        return peer
+
+    def _verified(self, request: Message, body: bytes | None, tag: str) -> Any:
         try:
             results = self._verifier.verify(
-                Message(method, url, dict(headers)),
+                request,
                 # The library adds the skew to the age: with none, a request is stale after WINDOW.
                 max_age=timedelta(0),
-                expect_tag=TAG,
-                require_components=required,
-                body=body or None,
+                expect_tag=tag,
+                require_components=(*COVERED, "content-digest") if body else COVERED,
+                body=body or b"",  # Also of none: a digest that was signed is of what was taken.
             )
         except InvalidSignature as fault:
             if isinstance(fault.__cause__, NotEnrolled):
                 raise fault.__cause__ from None
-            raise Forged(because=str(fault)[:200]) from None
-        peer = str(results[0].parameters["keyid"])
-        self._must_be_new(peer, str(results[0].nonce))
-        return peer
+            signed = request.headers.get("signature-input", "")
+            raise reason(str(fault), signed, utc_now(), WINDOW) from None
+        return results[0]
 
     def _must_be_new(self, peer: str, nonce: str) -> None:
         with self._lock:
@@ -162,17 +171,6 @@ class Gate:
             self._nonces[peer, nonce] = None
             while len(self._nonces) > NONCES_MAX:
                 self._nonces.popitem(last=False)
-
-
-@dataclass
-class PullState:
-    """How the lane from one peer is doing; shown to people as it is."""
-
-    peer: OrgCode
-    failures: int = 0
-    last_error: str | None = None
-    last_heard: datetime | None = None
-    retry_in_s: float = 0.0
 
 
 class Puller:
@@ -187,15 +185,15 @@ class Puller:
         *,
         org: OrgCode,
         after: Callable[[], int],
+        on_recorded: Callable[[], object],
         poll_seconds: float,
         clock: Callable[[], datetime],
     ) -> None:
-        self.state = PullState(peer)
+        self.state, self._on_recorded, self._greeted = PullState(peer), on_recorded, False
         self._relay, self._inbox, self._signer, self._org = relay, inbox, signer, org
         self._after, self._poll_s, self._clock = after, poll_seconds, clock
-        self._greeted = False
-        self._stop, self._recording = Event(), Lock()
-        self._client = httpx.Client(trust_env=False, follow_redirects=False)
+        self._stop, self._again, self._recording = Event(), Event(), Lock()
+        self._client = httpx.Client(verify=authorities(), trust_env=False, follow_redirects=False)
         self._receipts = Receipts(f"receipts-{peer}", self._acknowledge)
         self._thread = Thread(target=self._run, name=f"pull-{peer}", daemon=True)
 
@@ -207,9 +205,24 @@ class Puller:
     def stop(self) -> None:
         """Stop: what is being recorded is finished; a poll that waits for news is left behind."""
         self._stop.set()
+        self._again.set()
         self._receipts.stop()
         with self._recording:
             self._client.close()
+
+    def retry(self) -> None:
+        """Try at once, and begin to count the failures anew."""
+        self.state.well()
+        self._again.set()
+
+    def tell(self) -> None:
+        """Have the peer told where its lane stands here, and what is set aside."""
+        self._receipts.put(self._inbox.receipt(self.state.peer))
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still works, or was stopped."""
+        return self._thread.is_alive() or self._stop.is_set()
 
     def step(self) -> int:
         """One exchange; how many entries were new. Its receipt follows by itself.
@@ -219,10 +232,9 @@ class Puller:
         """
         self._receipts.check()
         peer = self._relay.peer(self.state.peer)
-        address = peer.address
-        # Whom it is for is signed with it: who receives a request cannot pass it off elsewhere.
-        query = f"of={peer.code}&after={self._after()}&wait={self._poll_s}"
-        url = f"{address}/lanes/{self._org}?{query}"
+        # It names whom it is for: nobody can pass it off elsewhere. The first waits for no news.
+        asked = f"of={peer.code}&after={self._after()}&wait={self._poll_s * self._greeted}"
+        url = f"{peer.address}/lanes/{self._org}?{asked}"
         wire = self._request("GET", url, None, self._poll_s + TIMEOUT_S)
         with self._recording:
             if self._stop.is_set():
@@ -232,53 +244,57 @@ class Puller:
         if outcome.fault is not None:
             self.state.last_error = str(outcome.fault)
             _log.warning("Batch of %s refused: %s", self.state.peer, outcome.fault)
-        if outcome.fault is not None:
             if outcome.answer:
                 self._acknowledge(outcome.answer)
             raise httpx.HTTPError(str(outcome.fault))
-        if outcome.answer and (outcome.recorded or not self._greeted):
+        if outcome.answer and (outcome.new or not self._greeted):
             self._receipts.put(outcome.answer)
             self._greeted = True
+        if outcome.recorded:
+            self._on_recorded()
         return outcome.recorded
 
     def _acknowledge(self, receipt: bytes) -> None:
-        address = self._relay.peer(self.state.peer).address
+        url = f"{self._relay.peer(self.state.peer).address}/lanes/receipts"
         try:
-            self._request("POST", f"{address}/lanes/receipts", receipt, TIMEOUT_S)
+            self._request("POST", url, receipt, TIMEOUT_S)
         except Exception:
             self._greeted = False  # Said again with the next batch, whatever it holds.
             raise
 
     def _request(self, method: str, url: str, body: bytes | None, timeout: float) -> bytes:
-        headers = self._signer.headers(method, url, body)
-        with self._client.stream(
-            method, url, content=body, headers=headers, timeout=timeout
-        ) as answer:
-            answer.raise_for_status()
-            received = bytearray()
-            for chunk in answer.iter_raw():
-                received += chunk
-                if len(received) > BATCH_BYTES * 2:
-                    raise httpx.HTTPError(f"more than {BATCH_BYTES * 2} bytes")
-            return bytes(received)
+        return request(self._client, self._signer, method, url, body, timeout)
 
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
+                self._again.clear()
                 self.step()
-                self.state.failures, self.state.last_error = 0, None
-                self.state.retry_in_s = 0.0
+                self.state.well()
             except Exception as fault:  # noqa: BLE001 - the lane waits and tries again, visibly.
                 if self._stop.is_set():
                     return
-                self.state.failures += 1
-                self.state.last_error = f"{type(fault).__name__}: {fault}"
-                self.state.retry_in_s = backoff(self.state.failures)
+                wait = self.state.failed(fault, self._clock())
                 _log.info("Lane from %s: %s", self.state.peer, self.state.last_error)
-                self._stop.wait(self.state.retry_in_s)
+                self._again.wait(wait)
 
 
-def backoff(failures: int) -> float:
-    """Seconds to wait after so many failures: exponential with jitter, bounded."""
-    ceiling: float = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(failures - 1, 10))
-    return ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret.
+def request(  # noqa: PLR0913, PLR0917 - one signed request.
+    client: httpx.Client, signer: Signer, method: str, url: str, body: bytes | None, timeout: float
+) -> bytes:
+    """What a peer answers to a signed request, read no further than a message may be long.
+
+    Raises:
+        httpx.HTTPError: the peer did not answer as agreed.
+    """
+    headers = signer.headers(method, url, body)
+    with client.stream(method, url, content=body, headers=headers, timeout=timeout) as answer:
+        if not answer.is_success:
+            said = in_words(answer.status_code, next(answer.iter_raw(REFUSAL_BYTES), b""))
+            raise httpx.HTTPStatusError(said, request=answer.request, response=answer)
+        received = bytearray()
+        for chunk in answer.iter_raw():
+            received += chunk
+            if len(received) > BATCH_BYTES * 2:
+                raise httpx.HTTPError(f"more than {BATCH_BYTES * 2} bytes")
+        return bytes(received)

@@ -12,7 +12,7 @@ from threading import Event
 
 from domain.values import OrgCode
 from sync.broker import TEND_S, Broker, Consumer, Door, Names, Producer, Refused, Unreachable
-from sync.carrier import Carrier
+from sync.carrier import Carrier, Parcel
 from sync.envelope import Batch
 from sync.lane import HEARTBEAT_S, Lane
 
@@ -31,12 +31,14 @@ _log = logging.getLogger(__name__)
 class _Handed:
     """A message that the client has taken, and what became of it."""
 
+    parcel: Parcel
     news: Event
     done: bool = False
     fault: str | None = None
+    way: str = ""
 
-    def settle(self, fault: str | None) -> None:
-        self.fault, self.done = fault, True
+    def settle(self, fault: str | None, way: str = "") -> None:
+        self.fault, self.way, self.done = fault, way, True
         self.news.set()
 
 
@@ -103,15 +105,16 @@ class Sender:
 
     def _hand(self, lane: Lane, topic: str, handed: deque[_Handed]) -> float:
         while handed and handed[0].done:
-            if (fault := handed.popleft().fault) is not None:
-                raise Refused(fault)
-            lane.delivered()
+            settled = handed.popleft()
+            if settled.fault is not None:
+                raise Refused(settled.fault)
+            self._carrier.delivered(lane, settled.parcel, settled.way)
         parcels = self._carrier.outgoing(lane, time.monotonic())
         while self._producer is not None and len(handed) < IN_FLIGHT_MAX:
             parcel = next(parcels, None)
             if parcel is None:
                 return lane.due(time.monotonic())
-            taken = _Handed(self.news)
+            taken = _Handed(parcel, self.news)
             self._producer.send(topic, parcel, taken.settle)
             handed.append(taken)
             if parcel.kind == Batch.KIND:
@@ -154,6 +157,10 @@ class Receiver:
             self._heard.pop(name, None)
         for name, fault in read.denied.items():
             self._deny(lanes[name], name, fault)
+
+    def retry(self, peer: OrgCode) -> None:
+        """Read a peer's topic again although it was just refused."""
+        self._denied.pop(self._names.incoming(peer), None)
 
     def close(self) -> None:
         """Let go of the consumer."""

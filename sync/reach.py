@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from threading import get_ident
 from typing import Self
 
 KNOCK_S = 2.0
-DEFAULT_PORT = 9092
 
 
 def described(fault: BaseException) -> str:
@@ -18,19 +18,18 @@ def described(fault: BaseException) -> str:
     return said if said.startswith(name) else f"{name}: {said}"
 
 
-def knock(servers: str) -> str | None:
-    """Why none of the servers (host:port, …) accepts connections; None where one does.
+def knock(servers: Iterable[str]) -> str | None:
+    """Why none of the servers (host:port) accepts connections; None where one does.
 
     Asked before a client is made, for a client leaves a socket behind at every failed attempt.
     """
     reason = "no server is named"
-    for server in servers.split(","):
-        host, _, port = server.strip().rpartition("://")[2].rpartition(":")
-        address = (host.strip("[]") or port, int(port) if host else DEFAULT_PORT)
+    for server in servers:
+        host, _, port = server.rpartition(":")
         try:
-            socket.create_connection(address, timeout=KNOCK_S).close()
+            socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
         except OSError as fault:
-            reason = f"{server.strip()}: {fault}"
+            reason = f"{server}: {fault}"
         else:
             return None
     return reason

@@ -8,6 +8,9 @@ from threading import Condition, Thread
 PAUSE_S = 0.1
 """Between two receipts to one peer: each says all that the ones before it said."""
 
+AFTER_S = 0.02
+"""How long a receipt is held back: what it is about goes first, to whoever reads it here."""
+
 
 class Receipts:
     """One thread a peer; a receipt that a newer one overtakes is never sent."""
@@ -47,6 +50,7 @@ class Receipts:
         while True:
             with self._news:
                 self._news.wait_for(lambda: self._stopped or self._newest is not None)
+                self._news.wait_for(lambda: self._stopped, AFTER_S)
                 if self._stopped or self._newest is None:
                     return
                 receipt, self._newest = self._newest, None

@@ -13,11 +13,12 @@ from sync.envelope import NO_ROOT
 
 
 class Outgoing(NamedTuple):
-    """One numbered entry of a lane."""
+    """One numbered entry of a lane, with the ids of the data keys that travel with it."""
 
     number: int
     record: StoredEvent
     root: str
+    keys: tuple[UUID, ...] = ()
 
 
 class Standing(NamedTuple):

@@ -31,7 +31,9 @@ def read(raw: bytes | str, where: str, *, nul: bool = False) -> Any:
     try:
         text = raw if isinstance(raw, str) else raw.decode()
         value = _DECODER.decode(text)
-        _examine(value, 1, nul=nul)
+        # Without an escape no text holds a surrogate or NUL, and brackets nest no deeper than many.
+        if "\\u" in text or text.count("{") + text.count("[") > DEPTH_MAX:
+            _examine(value, 1, nul=nul)
     except (ValueError, RecursionError) as fault:
         raise Malformed(where=where, because=_reason(fault)) from None
     return value

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from api.settings import SUITE
 from api.storage.server import EmbeddedServer
+from domain import suite
 from tests.support.java import lacking
-from tests.support.postgres import Database, empty_schema, running_server
+from tests.support.postgres import Database, empty_schema, running_server, until_closed
 
 if TYPE_CHECKING:
     from tests.support.broker import Broker
+
+# `make test SUITE=guomi`: everything once more, by other algorithms.
+suite.choose(suite.SUITES[os.environ.get(SUITE, "international")].name)
 
 # Set by `make test`, which is asked for everything: what cannot run there must not look green.
 REQUIRED = os.environ.get("WAYSTATION_REQUIRE_LIVE") == "1"
@@ -21,9 +26,13 @@ REQUIRED = os.environ.get("WAYSTATION_REQUIRE_LIVE") == "1"
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedServer]:
-    """One server a worker, without fsync: no test of ours survives a crash of the machine."""
+    """One server a worker, without fsync: no test of ours survives a crash of the machine.
+
+    It takes a hundred sessions: whoever opens one closes it, be the test green or red.
+    """
     with running_server() as server:
         yield server
+        assert until_closed(server.url, set()) == []
 
 
 @pytest.fixture
@@ -40,13 +49,6 @@ def broker() -> Iterator[Broker]:
 
     with running_broker() as running:
         yield running
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Let kafka-python be imported: on Python 3.11 it reads its schemas in a deprecated way."""
-    config.addinivalue_line(
-        "filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning"
-    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -66,15 +68,24 @@ def left_out(config: pytest.Config) -> str | None:
     """One sentence on the live tests that did not run, also when xdist's workers left them out."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     skipped = [] if reporter is None else reporter.stats.get("skipped", [])
-    live = [report for report in skipped if "live" in report.keywords]
+    live = [r for r in skipped if "live" in r.keywords or "torture" in r.keywords]
     if not live:
         return None
-    reason = live[0].longrepr[2].removeprefix("Skipped: ")
-    return f"{len(live)} tests on a real Kafka were left out: {reason}"
+    reasons = sorted({report.longrepr[2].removeprefix("Skipped: ") for report in live})
+    return f"{len(live)} live tests were left out: {'; '.join(reasons)}"
+
+
+def figures(config: pytest.Config) -> list[str]:
+    """What the rounds of torture have counted and measured, also by xdist's workers."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    passed = [] if reporter is None else reporter.stats.get("passed", [])
+    return [line for report in passed for name, line in report.user_properties if name == "torture"]
 
 
 def pytest_terminal_summary(config: pytest.Config) -> None:
     """Say it where it is read: below the results."""
+    for line in figures(config):
+        config.pluginmanager.get_plugin("terminalreporter").write_line(line)
     sentence = left_out(config)
     if sentence is not None:
         reporter = config.pluginmanager.get_plugin("terminalreporter")

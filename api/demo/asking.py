@@ -74,8 +74,10 @@ class Asking:
         return reasons.pop() if len(reasons) == 1 else None
 
     def claimed(self, inflow: str) -> bool:
-        waiting = {claim["inflow"] for claim in self.origin.get("/claims")}
-        answered = self.origin.get("/history", topic="claim.", limit=500)["items"]
+        waiting = {claim["inflow"] for claim in self.origin.get("/claims")["items"]}
+        answered = self.origin.get("/history", purpose="handover", topic="claim.", limit=500)[
+            "items"
+        ]
         return inflow in waiting or bool(answered)
 
     def inflow(self, outflow: str) -> str:

@@ -59,6 +59,18 @@ def _run(nodes: Nodes, telling: Telling, home: Path, kafka: str | None) -> None:
         nodes.start()
     for code, fingerprint in nodes.acquaint().items():
         telling.say(f"  {code:10} {nodes.clients[code].url}  名片核对码 {fingerprint}")
+    telling.table(
+        "同步约定：谁可见什么、为何、至何时 what each lets the other open",
+        nodes.pacts(),
+        {
+            "keeper": "保管方",
+            "peer": "对方",
+            "state": "状态",
+            "classes": "可见类别",
+            "purposes": "用途",
+            "until": "至",
+        },
+    )
     path = home / TOLD
     if path.exists():
         telling.say("接着上次的数据 going on with the data of the last time")

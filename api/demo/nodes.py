@@ -10,15 +10,18 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from api.client import Client, NoAnswer
 from api.settings import DATABASE_URL, Settings
 from api.storage.server import EmbeddedServer
+from domain.aggregate import CIVIL_ZONE
 from domain.errors import Refusal
 from domain.organization import OrgKind
+from domain.pact import PactState
 from domain.values import OrgCode
-from sync.envelope import read_card
+from sync.card import read_card
 
 START_S, STOP_S = 90.0, 30.0
 """How long a node may take to come up (it may have a crash to recover from), and to stop."""
@@ -53,6 +56,10 @@ STATION_GRANTS = ("identity", "contact", "notes")
 """What the other side may open: a station's notes on its contacts are the origin's to read."""
 
 
+AGREED_FOR, AGREED = ("identify", "care", "transfer"), timedelta(days=364)
+"""For what, and how long from today, that is agreed: without it no key passes."""
+
+
 class Nodes:
     """The three node processes."""
 
@@ -74,13 +81,9 @@ class Nodes:
 
     def _launch(self, organization: Organization) -> None:
         home = self._home / organization.code
-        settings = Settings(
-            code=organization.code,
-            name=organization.name,
-            kind=organization.kind,
-            city=organization.city,
-            port=_port(home),
-            kafka=self._kafka,
+        said = vars(organization) | {"port": _port(home)}
+        settings = Settings.of(
+            said | ({"kafka": {"servers": [self._kafka]}} if self._kafka else {})
         )
         settings.save(home)
         command = [sys.executable, "-m", "api.cli", "serve", "--home", str(home), "--while-stdin"]
@@ -122,13 +125,42 @@ class Nodes:
                 (ORIGIN.code, station.code, ORIGIN_GRANTS),
                 (station.code, ORIGIN.code, STATION_GRANTS),
             ):
-                body = {
-                    "card": cards[other],
-                    "fingerprint": prints[other],
-                    "grants": list(grants),
-                }
+                body = {"card": cards[other], "fingerprint": prints[other]}
                 self.clients[one].post("/peers", body)
+                self._agree(one, other, grants)
         return prints
+
+    def _agree(self, one: OrgCode, other: OrgCode, classes: tuple[str, ...]) -> None:
+        """Conclude what `other` may open of what `one` keeps; a second run finds it concluded."""
+        (pact,) = (p["ours"] for p in self.clients[one].get("/pacts") if p["peer"] == other)
+        if pact["state"] == PactState.IN_FORCE:
+            return
+        today = datetime.now(CIVIL_ZONE).date()
+        terms = {
+            "purposes": AGREED_FOR,
+            "classes": classes,
+            "effective_from": today.isoformat(),
+            "until": (today + AGREED).isoformat(),
+            "document": "示例约定",
+        }
+        lapsed = pact["state"] == PactState.LAPSED
+        path = f"/pacts/{other}/change" if lapsed else f"/pacts/{other}"
+        self.clients[one].post(path, {"terms": terms})
+
+    def pacts(self) -> list[dict[str, str]]:
+        """What each lets its peers open, as its own node says."""
+        return [
+            {
+                "keeper": code,
+                "peer": each["peer"],
+                "state": each["ours"]["state"],
+                "classes": "、".join(each["ours"]["classes"]),
+                "purposes": "、".join(each["ours"]["purposes"]),
+                "until": each["ours"]["in_force_until"],
+            }
+            for code, client in self.clients.items()
+            for each in client.get("/pacts")
+        ]
 
     def stop(self) -> bool:
         """Stop all three, by pid; whether each ended cleanly."""

@@ -1,13 +1,15 @@
-"""问答: the same roster, custody and history from both sides, and the auditor's three questions."""
+"""问答: both sides prove that they read the same, and the auditor asks three questions."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from api.client import Client
 from api.demo.nodes import CHENGDU, ORIGIN, SHENZHEN, Nodes
 from api.demo.story import MOVED_ON, NEW_PHONE
 from api.demo.telling import Telling
+
+AUDIT = "audit"
+"""What the auditor's questions are asked for."""
 
 _ROSTER = {
     "name": "姓名",
@@ -17,11 +19,6 @@ _ROSTER = {
     "host": "管理",
     "host_since": "起",
     "phone": "电话",
-}
-
-_HOST_SAYS = {
-    *("host_branch", "party_group", "liaison", "inflow", "answered_offer", "answer"),
-    *("answered_at", "ended_at", "ended_because", "turn"),
 }
 
 
@@ -41,24 +38,22 @@ class Questions:
         self.where_from()
 
     def same_on_both_sides(self) -> None:
-        """Roster, custody and history of every absence that both know."""
+        """The origin compares with each station, and both sign that nothing differs."""
         say = self.telling
         say.chapter("5. 两边看到的一样 the same on both sides")
         rows = list(self.origin.pages("/outflows"))
         say.table("酒泉的花名册（前 6 名）the origin's roster", rows[:6], _ROSTER)
         for station in (CHENGDU, SHENZHEN):
-            client = self.clients[station.code]
             say.until(
-                f"花名册：酒泉与{station.name} roster equal",
-                lambda client=client: self._same(client, "/outflows"),  # type: ignore[misc]
+                f"对账：酒泉与{station.name}，花名册、看板、联系、考勤和每条事实 nothing differs",
+                lambda code=station.code: self._reconcile(code, dry_run=True)["equal"],  # type: ignore[misc]
             )
-            say.until(
-                f"交接看板：酒泉与{station.name} custody equal",
-                lambda client=client: self._same(client, "/custody", open=False),  # type: ignore[misc]
-            )
-            say.until(
-                f"历史逐字节：酒泉与{station.name} history equal byte for byte",
-                lambda client=client: self._same_history(client),  # type: ignore[misc]
+            equal = self._reconcile(station.code)["equal"]
+            say.claim(
+                f"一致证明：双方签署，各存一份 酒泉与{station.name} both have signed and keep it",
+                equal
+                and self._paper(ORIGIN.code, station.code)
+                == self._paper(station.code, ORIGIN.code),
             )
         turns = [r for r in self.origin.pages("/custody") if r["turn"]]
         shown = [{**r, **r["turn"]} for r in turns]
@@ -72,7 +67,7 @@ class Questions:
         days = {"2024-12-31": ORIGIN.code, "2025-06-01": CHENGDU.code, "2026-06-01": SHENZHEN.code}
         for day, expected in {**days, MOVED_ON: ORIGIN.code}.items():
             answers = [
-                client.get(f"/outflows/{outflow}/responsible", on=day)
+                client.get(f"/outflows/{outflow}/responsible", purpose=AUDIT, on=day)
                 for client in (self.origin, self.clients[SHENZHEN.code])
             ]
             care = {answer["care"] for answer in answers}
@@ -86,12 +81,12 @@ class Questions:
         """What did the host know on K about day D."""
         say, outflow = self.telling, self.told["moved"]
         host = self.clients[CHENGDU.code]
-        facts = host.get(f"/outflows/{outflow}/responsible", on="2025-06-01")["facts"]
+        asked = {"purpose": AUDIT, "on": "2025-06-01"}
+        facts = host.get(f"/outflows/{outflow}/responsible", **asked)["facts"]
         confirmed = next(f for f in facts if f["topic"] == "outflow.confirmed")
-        before = host.get(
-            f"/outflows/{outflow}/known", on="2025-06-01", known_at=facts[0]["entered_at"]
-        )
-        after = host.get(f"/outflows/{outflow}/known", on="2025-06-01")
+        path = f"/outflows/{outflow}/known"
+        before = host.get(path, known_at=facts[0]["entered_at"], **asked)
+        after = host.get(path, **asked)
         say.claim(
             f"二问：{facts[0]['entered_at'][:19]} 时成都对 2025-06-01 知道什么？"
             f"由 {before['care']} 管理、联系 {before['contacts']} 次；"
@@ -105,7 +100,7 @@ class Questions:
 
     def where_from(self) -> None:
         """Where did this phone number come from, and what was it before."""
-        trail = self.origin.get(f"/members/{self.told['member']}/trail/phone")
+        trail = self.origin.get(f"/members/{self.told['member']}/trail/phone", purpose=AUDIT)
         first, last = trail[0], trail[-1]
         source = first["source"]
         place = f"{source.get('file')}·{source.get('sheet')}·第 {source.get('row')} 行"
@@ -119,45 +114,12 @@ class Questions:
             and len(source.get("digest", "")) == 64,  # noqa: PLR2004 - SHA-256 in hex.
         )
 
-    def _same(self, client: Client, path: str, **query: Any) -> bool:
-        code = _code(client, self.clients)
-        theirs = {row["outflow"]: row for row in client.pages(path, **query)}
-        ours = {row["outflow"]: row for row in self.origin.pages(path, **query)}
-        return theirs.keys() <= ours.keys() and all(
-            _told(row, code) == _told(ours[outflow], code) for outflow, row in theirs.items()
-        )
+    def _reconcile(self, peer: str, *, dry_run: bool = False) -> dict[str, Any]:
+        return self.origin.post(f"/peers/{peer}/reconcile?dry_run={dry_run}", {})
 
-    def _same_history(self, client: Client) -> bool:
-        theirs = _facts(client)
-        ours = _facts(self.origin)
-        shared = theirs.keys() & ours.keys()
-        heard = {k for k, (org, _) in theirs.items() if org == ORIGIN.code}
-        told = {k for k, (org, _) in ours.items() if org == _code(client, self.clients)}
-        return (
-            bool(shared)
-            and all(theirs[k] == ours[k] for k in shared)
-            and heard <= shared
-            and told <= shared
-        )
-
-
-def _told(row: dict[str, Any], station: str) -> dict[str, Any]:
-    # What the next host reports to the origin is not the former host's to know.
-    if station in {row.get("host"), row.get("offered_to")}:
-        return row
-    return {name: value for name, value in row.items() if name not in _HOST_SAYS}
-
-
-def _facts(client: Client) -> dict[tuple[str, int], tuple[str, str]]:
-    return {
-        (row["stream"], row["version"]): (row["org"], row["state"])
-        for row in client.pages("/history")
-        if not row["topic"].startswith("organization.")
-    }
-
-
-def _code(client: Client, clients: dict[str, Client]) -> str:
-    return next(code for code, each in clients.items() if each is client)
+    def _paper(self, code: str, peer: str) -> tuple[str, set[str]]:
+        kept = self.clients[code].get(f"/peers/{peer}/agreement")
+        return kept["certificate"], set(kept["signatures"].values())
 
 
 def _masked(phone: str) -> str:

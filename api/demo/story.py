@@ -31,7 +31,7 @@ class Story(Asking):
         declined = self.hand_over()
         found = self.find_one()
         self.record_year(declined)
-        known_at = self.origin.get("/history", limit=1)["items"][0]["entered_at"]
+        known_at = self.origin.get("/history", purpose="audit", limit=1)["items"][0]["entered_at"]
         moved = self.relocate_one(declined)
         self.return_one(moved)
         self.change_phone(moved)

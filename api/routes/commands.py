@@ -6,21 +6,20 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from functools import lru_cache
-from typing import Annotated, Any
-from urllib.parse import unquote
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import StringConstraints, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
+from api.access.reading import shows_nobody
 from api.bodies import parse, read
 from api.problems import document, invalid
 from api.service import Service, Who
+from api.who import BadHeader, who
 from domain import commands as c
 from domain.commands import Command
 from domain.errors import Invalid, Refusal
 from domain.ledger import Receipt
-from domain.values import Short
 
 COMMANDS: tuple[tuple[str, type[Command], str], ...] = (
     ("/policies", c.AdoptPolicy, "制度 policy"),
@@ -55,6 +54,24 @@ COMMANDS: tuple[tuple[str, type[Command], str], ...] = (
     ("/inflows/{outflow}/linked", c.LinkParticipation, "流入 inflows"),
     ("/inflows/{inflow}/details", c.RecordInflowDetails, "流入 inflows"),
     ("/inflows/{inflow}/end", c.EndInflow, "流入 inflows"),
+    ("/transfers", c.RequestTransfer, "转接 transfers"),
+    ("/transfers/{transfer}/approvals", c.ApproveTransfer, "转接 transfers"),
+    ("/transfers/{transfer}/rejection", c.RejectTransfer, "转接 transfers"),
+    ("/transfers/{transfer}/withdrawal", c.WithdrawTransfer, "转接 transfers"),
+    ("/transfers/{transfer}/dispatches", c.SendTransfer, "转接 transfers"),
+    ("/transfers/{transfer}/letter/lost", c.ReportLetterLost, "转接 transfers"),
+    ("/transfers/{transfer}/letter/reissued", c.ReissueLetter, "转接 transfers"),
+    ("/transfers/{transfer}/slip", c.RecordSlip, "转接 transfers"),
+    ("/admissions/{transfer}/dispatches/{dispatch}/admitted", c.AdmitTransfer, "转接 transfers"),
+    ("/admissions/{transfer}/dispatches/{dispatch}/refused", c.RefuseTransfer, "转接 transfers"),
+    ("/admissions/{transfer}/slip", c.ReturnSlip, "转接 transfers"),
+    ("/erasures/{erasure}/restriction", c.RestrictProcessing, "删除 erasures"),
+    ("/erasures/{erasure}/refusal", c.RefuseErasure, "删除 erasures"),
+    ("/erasures/{erasure}/lifting", c.LiftRestriction, "删除 erasures"),
+    ("/erasures/{erasure}/keeping", c.KeepInstead, "删除 erasures"),
+    ("/pacts/{peer}", c.ConcludePact, "同步约定 pacts"),
+    ("/pacts/{peer}/change", c.ChangePact, "同步约定 pacts"),
+    ("/pacts/{peer}/end", c.EndPact, "同步约定 pacts"),
     ("/contacts", c.RecordContact, "联系 contacts"),
     ("/visits", c.RecordVisit, "联系 contacts"),
     ("/contacts/{contact}/correction", c.CorrectContact, "联系 contacts"),
@@ -68,37 +85,7 @@ COMMANDS: tuple[tuple[str, type[Command], str], ...] = (
 BATCH_MAX = 500
 """Contacts in one request to /contacts/batch."""
 
-KEY_MAX = 200
-
-
-class BadHeader(Invalid):
-    """请求头不正确。A request header is not valid."""
-
-    mend = (
-        "If-Match 为版本号；Idempotency-Key 不超过 200 字符；Waystation-Person 为姓名。"
-        "If-Match is a version number, Waystation-Person a name."
-    )
-
-
-_PERSON = TypeAdapter(Annotated[Short, StringConstraints(min_length=1)])
 _VERSION = re.compile(r'(?:W/)?"?([0-9]{1,9})"?')
-
-
-def who(request: Request) -> Who:
-    """Who asks: named by a header until people have accounts, and then only on loopback."""
-    headers = request.headers
-    key = headers.get("idempotency-key")
-    if key is not None and not 0 < len(key) <= KEY_MAX:
-        raise BadHeader(header="Idempotency-Key")
-    return Who(person=_person(headers.get("waystation-person", "")), key=key)
-
-
-@lru_cache(1024)
-def _person(named: str) -> str:
-    try:
-        return _PERSON.validate_python(unquote(named) or "officer")
-    except ValidationError:
-        raise BadHeader(header="Waystation-Person") from None
 
 
 def expected_version(request: Request) -> int | None:
@@ -138,7 +125,7 @@ def _endpoint(kind: type[Command]) -> Callable[[Request], Awaitable[Response]]:
         service: Service = request.app.state.node.service
         return answer(await service.submit(command, who(request), expected_version(request)))
 
-    return endpoint
+    return shows_nobody(endpoint)
 
 
 def _schema(kind: type[Command], path: str) -> dict[str, Any]:
@@ -191,6 +178,7 @@ class TooMany(Invalid):
 
 
 @router.post("/contacts/batch", tags=["联系 contacts"], status_code=207)
+@shows_nobody
 async def record_contacts(request: Request) -> list[dict[str, Any]]:
     """成批联系: a list of contacts, each recorded or refused alone, answered in order."""
     said = parse(await read(request))

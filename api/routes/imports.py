@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 
+from api.access.reading import shows_nobody
 from api.app_state import running
 from api.excel.reading import read_contacts, read_outflows, read_party_days
 from api.imports import Importer, quiet
-from api.routes.commands import who
+from api.who import who
 from domain.aggregate import CIVIL_ZONE
 from domain.values import Text
 
@@ -33,6 +34,7 @@ def file_name(said: str) -> str:
 
 
 @router.post("/imports/{kind}")
+@shows_nobody
 async def import_workbook(
     request: Request,
     kind: Kind,

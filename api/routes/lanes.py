@@ -3,69 +3,58 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import Field
 
+from api import pact_board
+from api.access.reading import shows_nobody
+from api.agreement.kept import proven_at
 from api.app_state import Running, running
 from api.bodies import take, takes
+from api.enrolment import Enrolment, compared
 from api.routes.commands import answer
 from api.settings import POLL_MAX_S
-from domain.errors import Refusal
-from domain.ledger import Receipt
-from domain.values import DataClass, OrgCode, Value
-from sync.envelope import BATCH_BYTES, read_card
-from sync.errors import LaneFault, Misaddressed
+from api.versions import reading
+from domain.ledger import NotFound, Receipt
+from domain.values import OrgCode
+from sync import lag
+from sync.cloudevents import MEDIA_TYPE
+from sync.envelope import BATCH_BYTES, NUMBER_MAX
+from sync.errors import Misaddressed
+from sync.standing import Standing
 
-MEDIA_TYPE = "application/vnd.waystation.message"
+REFUSED_PAGE_MAX = 500
+
+SILENT_S = 120.0
+"""Without a word of a peer, be it that it has nothing to say, its silence is called so."""
+
 
 router = APIRouter(tags=["通道 lanes"])
 
 
-class BadCard(Refusal):
-    """名片不正确。The card is not valid."""
-
-    kind = "invalid"
-    mend = "请对方重新导出名片文件。Ask them to export their card again."
-
-
-class Enrolment(Value):
-    """登记对方: the card as its node gives it, and what its owner may open of ours."""
-
-    card: Annotated[str, Field(max_length=4_000)]
-    fingerprint: Annotated[str, Field(max_length=60)]
-    grants: tuple[DataClass, ...] = (DataClass.IDENTITY, DataClass.CONTACT)
-
-
-class FingerprintDiffers(Refusal):
-    """核对码不一致。The fingerprint is not the card's."""
-
-    kind = "invalid"
-    mend = "请电话核对 8 组字符；不一致不要登记。Compare the 8 groups by telephone."
-
-
 @router.get("/card")
+@shows_nobody
 async def card(request: Request) -> Response:
     """名片: this node's, signed."""
     return Response(running(request).node.card(), media_type=MEDIA_TYPE)
 
 
 @router.post("/peers", status_code=201, response_model=Receipt, openapi_extra=takes(Enrolment))
+@shows_nobody
 async def enrol(request: Request) -> Response:
     """登记对方名片; the fingerprint was compared by telephone."""
     asked = await take(request, Enrolment)
-    try:
-        shown = read_card(asked.card.encode())
-    except LaneFault as fault:
-        raise BadCard(because=str(fault)) from None
-    if shown.fingerprint != asked.fingerprint:
-        raise FingerprintDiffers(shown=shown.fingerprint)
-    receipt = await asyncio.to_thread(running(request).node.enrol, shown, asked.grants)
+    enrol = partial(running(request).node.enrol, **asked.agreed())
+    receipt = await asyncio.to_thread(enrol, compared(asked), asked.grants, asked.lane)
     return answer(receipt)
 
 
 @router.get("/peers")
+@shows_nobody
 async def peers(request: Request) -> list[dict[str, Any]]:
     """同步情况: every peer with where both directions of its lane stand."""
     node = running(request)
@@ -73,33 +62,108 @@ async def peers(request: Request) -> list[dict[str, Any]]:
 
 
 def _standings(node: Running) -> list[dict[str, Any]]:
-    shown = []
+    known, lanes = node.node.relay.peers(), node.node.lanes
+    out_lag, in_lag = lag.outgoing(lanes, known), lag.incoming(lanes, known, node.node.clock())
+    pacts = {each["peer"]: each for each in pact_board.board(node.node)}
     over_kafka = node.worker.kafka.status()["peers"] if node.worker.kafka else {}
-    for code, peer in node.node.relay.peers().items():
-        head, acknowledged = node.node.relay.standing(code)
-        incoming = node.node.lanes.standing_in(code)
-        puller = node.worker.pullers.get(code)
-        shown.append(
-            {
-                "peer": code,
-                "name": peer.name,
-                "fingerprint": peer.fingerprint,
-                "grants": peer.grants,
-                "out_head": head.number,
-                "out_acknowledged": acknowledged.number,
-                "acknowledged_at": acknowledged.at,
-                "in_number": incoming.number,
-                "in_at": incoming.at,
-                "lane": vars(puller.state) if puller else over_kafka.get(code),
-            }
-        )
-    return shown
+    return [
+        {
+            "peer": code,
+            "name": peer.name,
+            "fingerprint": peer.fingerprint,
+            "grants": pacts[code]["ours"]["classes"],
+            "pact": pacts[code]["ours"],
+            "their_pact": pacts[code]["theirs"],
+            **_standing(node, code),
+            "out_lag": out_lag[code]._asdict(),
+            "in_lag": in_lag[code]._asdict(),
+            "channel": peer.lane or ("kafka" if node.worker.kafka else "http"),
+            "proven_at": proven_at(node.node, code),
+            "reading": reading(node.node, code),
+            "lane": vars(node.worker.pullers[code].state)
+            if code in node.worker.pullers
+            else over_kafka.get(code),
+            "bundles": node.node.bundles.status(code),
+        }
+        for code, peer in known.items()
+    ]
+
+
+def _standing(node: Running, code: OrgCode) -> dict[str, Any]:
+    lanes = node.node.lanes
+    head, acknowledged = node.node.relay.standing(code)
+    incoming, told, step = lanes.standing_in(code), lanes.told(code), lanes.in_step(code)
+    return {
+        "out_head": head.number,
+        "out_acknowledged": acknowledged.number,
+        "acknowledged_at": acknowledged.at,
+        "out_refused": told.refused,
+        "out_stopped": max(told.stopped or 0, told.known),
+        "in_number": incoming.number,
+        "in_head": incoming.head,
+        "in_at": incoming.at,
+        "in_stopped": lanes.stopped_streams(code),
+        "hears": heard(incoming, node.node.clock()),
+        "in_step_at": step.at if step else None,
+    }
+
+
+def heard(incoming: Standing, now: datetime) -> str:
+    """What the last word of a peer means: that nothing happened, or that nothing arrived."""
+    if incoming.at is None:
+        return "never 从未收到"
+    if now - incoming.at > timedelta(seconds=SILENT_S):
+        return "silent 无音讯"
+    if incoming.number < incoming.head:
+        return "behind 尚有未收"
+    return "nothing to say 无新内容"
+
+
+@router.post("/peers/{peer}/retry", status_code=202)
+@shows_nobody
+async def retry(request: Request, peer: OrgCode) -> dict[str, Any]:
+    """立即重试: both directions of a peer's lane at once, the failures counted anew."""
+    node = running(request)
+    _must_know(node, peer)
+    await asyncio.to_thread(node.worker.retry, peer)
+    return {"peer": peer, "retrying": True}
+
+
+@router.get("/peers/{peer}/refused")
+@shows_nobody
+async def refused(
+    request: Request,
+    peer: OrgCode,
+    resolved: bool = False,  # noqa: FBT001, FBT002 - a query parameter.
+    cursor: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=REFUSED_PAGE_MAX)] = 100,
+) -> dict[str, Any]:
+    """对方未收: our facts that a peer has set aside, why, what to do, and how many wait behind."""
+    node = running(request)
+    _must_know(node, peer)
+    lanes = node.node.lanes
+    told = await asyncio.to_thread(lanes.told, peer)
+    items = await asyncio.to_thread(lanes.refused, peer, cursor, limit, also_resolved=resolved)
+    more = len(items) == limit
+    return {
+        "peer": peer,
+        "stopped": max(told.stopped or 0, told.known),
+        "whole_batch": told.refused,
+        "items": items,
+        "next": items[-1]["number"] if more else None,
+    }
+
+
+def _must_know(node: Running, peer: OrgCode) -> None:
+    if peer not in node.node.relay.peers():
+        raise NotFound(kind="peer", id=peer)
 
 
 # For peers: every request is signed.
 
 
 @router.get("/lanes/{peer}")
+@shows_nobody
 async def batch(
     request: Request,
     peer: OrgCode,
@@ -109,14 +173,23 @@ async def batch(
 ) -> Response:
     """取件: the batch that follows a number; waits for news, then answers with a heartbeat."""
     node = running(request)
-    _admit(node, request, peer, None)
-    if of != node.node.settings.code:
-        raise Misaddressed(receiver=of)
+    _admit_to_us(node, request, peer, of)
     relay, wire = node.node.relay, None
 
     def look() -> bytes | None:
-        news = node.node.lanes.head_out(peer).number > after or node.worker.stopping
-        return relay.batch(peer, after)[0] if news else None
+        return pack() if node.worker.stopping else fresh()
+
+    def fresh() -> bytes | None:
+        wire = relay.news(peer, after)
+        return None if wire is None else sent(*wire)
+
+    def pack() -> bytes:
+        return sent(*relay.batch(peer, after))
+
+    def sent(packed: bytes, last: int) -> bytes:
+        if last > after:
+            relay.sent(peer, last, "HTTP")
+        return packed
 
     try:
         async with asyncio.timeout(wait):
@@ -127,22 +200,70 @@ async def batch(
                     await news.wait()
     except TimeoutError:
         # Nothing new: a heartbeat.
-        wire, _ = await asyncio.to_thread(relay.batch, peer, after)
+        wire = await asyncio.to_thread(pack)
+    return Response(wire, media_type=MEDIA_TYPE)
+
+
+@router.get("/lanes/{peer}/where")
+@shows_nobody
+async def whereabouts(
+    request: Request,
+    peer: OrgCode,
+    of: OrgCode,
+    stream: UUID,
+    version: Annotated[int, Query(ge=1, le=2**31 - 1)],
+    number: Annotated[int, Query(ge=0, le=NUMBER_MAX)] = 0,
+) -> Response:
+    """在哪里: what this node knows of a fact that the peer sent, or holds; signed."""
+    node = running(request)
+    _admit_to_us(node, request, peer, of)
+    wire = await asyncio.to_thread(node.tracker.half, peer, stream, version, number)
+    return Response(wire, media_type=MEDIA_TYPE)
+
+
+@router.get("/lanes/{peer}/returned")
+@shows_nobody
+async def returned(
+    request: Request,
+    peer: OrgCode,
+    of: OrgCode,
+    after: Annotated[int, Query(ge=0, le=NUMBER_MAX)],
+    cursor: Annotated[int, Query(ge=0, le=NUMBER_MAX)] = 0,
+    size: Annotated[int, Query(ge=0, le=NUMBER_MAX)] = 0,
+) -> Response:
+    """归还: what the peer itself sent us, for one that has restored an old backup; signed."""
+    node = running(request)
+    _admit_to_us(node, request, peer, of)
+    wire = await asyncio.to_thread(node.node.restoring.page, peer, after, cursor, size)
     return Response(wire, media_type=MEDIA_TYPE)
 
 
 @router.post("/lanes/receipts", status_code=204)
+@shows_nobody
 async def receipts(request: Request) -> Response:
-    """收回单: what a peer has recorded of our lane."""
+    """收回单: what a peer has recorded of our lane, or wants once more."""
     node = running(request)
     wire = await request.body()
-    _admit(node, request, None, wire)
-    await asyncio.to_thread(node.node.relay.acknowledge, wire[: BATCH_BYTES * 2])
+    admit(node, request, None, wire)
+    await asyncio.to_thread(node.node.relay.answered, wire[: BATCH_BYTES * 2])
     return Response(status_code=204)
 
 
-def _admit(node: Running, request: Request, peer: OrgCode | None, body: bytes | None) -> None:
+def _admit_to_us(node: Running, request: Request, peer: OrgCode, of: OrgCode) -> None:
+    """As admit, for what is asked `of` us: a request to another node is no good here."""
+    admit(node, request, peer, None)
+    if of != node.node.settings.code:
+        raise Misaddressed(receiver=of)
+
+
+def admit(node: Running, request: Request, peer: OrgCode | None, body: bytes | None) -> OrgCode:
+    """The peer that signed a request.
+
+    Raises:
+        NotEnrolled, Forged, Misaddressed: it is not the one whose lane is asked for.
+    """
     headers = dict(request.headers)
     caller = node.gate.admit(request.method, str(request.url), headers, body)
     if peer is not None and caller != peer:
         raise Misaddressed(receiver=peer, caller=caller)
+    return caller

@@ -9,6 +9,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from api.access.reading import shows_nobody
+
 router = APIRouter(include_in_schema=False)
 
 HEADERS = {
@@ -26,6 +28,7 @@ Document = dict[str, Any]
 
 
 @router.get("/docs")
+@shows_nobody
 async def docs(request: Request) -> Response:
     """For people; programs read /openapi.json."""
     text = page(request.app.openapi())

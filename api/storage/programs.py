@@ -7,6 +7,7 @@ import logging
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -145,3 +146,21 @@ def _shipped() -> Path:
         if (folder / "postgres").exists():
             return folder
     raise DatabaseNotShipped(major=MAJOR)
+
+
+def end(server: subprocess.Popen[bytes], timeout: float) -> None:
+    """Ask for a fast shutdown, then an immediate one, then kill."""
+    for word in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+        server.send_signal(word)
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(timeout)
+            return
+
+
+def serves(pid: int, data: Path) -> bool:
+    """Tell whether this process is a PostgreSQL on this folder that somebody started by hand."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False  # Gone; without /proc PostgreSQL's own check of its memory segment decides.
+    return b"postgres" in command and os.fsencode(data) in command

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
-from itertools import compress, groupby
+from itertools import groupby
 from threading import Condition, Thread
 from typing import Any
 from uuid import UUID
@@ -18,12 +18,18 @@ from eventsourcing.persistence import (
     StoredEvent,
 )
 from eventsourcing.postgres import PostgresDatastore, PostgresProcessRecorder
-from psycopg import sql
 
+from api.storage import tree
 from api.storage.database import Database
+from api.storage.errors import LedgerElsewhere
+from api.storage.space import DiskFull
+from api.storage.statements import GROUP, SINCE, STREAM, TABLE, TRACKING
 from api.storage.tail import Tail
 from domain.errors import Refusal
 from domain.ledger import Entry, Write
+from domain.recording import LedgerDamaged
+from domain.records import leaf
+from domain.tiles import Growth
 
 GROUP_MAX = 512
 """Commands that share one commit."""
@@ -31,36 +37,7 @@ GROUP_MAX = 512
 QUEUE_MAX = 20_000
 """Commands that may wait for their commit; more are refused at once."""
 
-TABLE = "stored_events"
-TRACKING = "bookmarks"
-
 _log = logging.getLogger(__name__)
-
-_GROUP = f"""
-    WITH input AS (
-        SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %b::int[])
-        WITH ORDINALITY AS t (stream, version, topic, state, command, place)
-    ), taken AS (
-        SELECT DISTINCT i.command FROM input i JOIN {TABLE} e
-        ON e.originator_id = i.stream AND e.originator_version = i.version
-    ), added AS (
-        INSERT INTO {TABLE} (originator_id, originator_version, topic, state)
-        SELECT stream, version, topic, state FROM input
-        WHERE command NOT IN (SELECT command FROM taken) ORDER BY place
-        RETURNING notification_id, entered_at, originator_id, originator_version
-    )
-    SELECT *, (SELECT pg_notify('{TABLE}', '')) FROM added
-"""  # noqa: S608 - the names are constants of this module.
-
-_SINCE = f"""
-    SELECT notification_id, originator_id, originator_version, topic, state, entered_at
-    FROM {TABLE} WHERE notification_id > %s ORDER BY notification_id LIMIT %s
-"""  # noqa: S608
-
-_STREAM = f"""
-    SELECT originator_id, originator_version, topic, state FROM {TABLE}
-    WHERE originator_id = %s AND originator_version > %s ORDER BY originator_version LIMIT %s
-"""  # noqa: S608
 
 
 class LedgerBusy(Refusal):
@@ -70,20 +47,14 @@ class LedgerBusy(Refusal):
     mend = "请稍后再试。Try again in a moment."
 
 
-class LedgerElsewhere(Refusal):
-    """台账正由另一进程写入。Another process is writing this ledger."""
-
-    kind = "busy"
-    mend = "请先停止另一个进程。Stop the other process first, or send it the command."
-
-
 class GroupRecorder(PostgresProcessRecorder):
     """The library's recorder, its table and its reading; writes go through one thread.
 
     One session holds an advisory lock as its lease, so only one transaction is ever open: order of
     positions equals order of commits without the library's table lock. A lost connection loses
     the lease, and whoever waits is refused (fails closed). No timer: a batch is what has queued up
-    while the commit before it was under way.
+    while the commit before it was under way. Every record is a leaf of the ledger's tree by the
+    statement that writes it, and its position is the size the tree then has: none is left out.
     """
 
     def __init__(self, database: Database, beside: Mapping[str, str] | None = None) -> None:
@@ -95,27 +66,48 @@ class GroupRecorder(PostgresProcessRecorder):
         self._beside = dict(beside or {})
         self._queue: deque[Write] = deque()
         self._tail, self._put_down = Tail(), list[Entry]()
-        self._wanted = Condition()
-        self._closed = False
-        self.create_table()
-        with database.connection() as conn:
-            conn.execute(
-                f"ALTER TABLE {TABLE} ADD COLUMN IF NOT EXISTS"
-                " entered_at timestamptz NOT NULL DEFAULT clock_timestamp()"
-            )
-        self._conn = self._take_lease()
+        self._wanted, self._closed = Condition(), False
+        self._tree: Growth | LedgerDamaged
+        try:
+            self.create_table()
+            with database.connection() as conn:
+                conn.execute(
+                    f"ALTER TABLE {TABLE} ADD COLUMN IF NOT EXISTS"
+                    " entered_at timestamptz NOT NULL DEFAULT clock_timestamp()"
+                )
+            self._conn = self._take_lease()
+        except BaseException:
+            datastore.close()
+            raise
         self._thread = Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
     def _take_lease(self) -> psycopg.Connection[Any]:
-        conn = self._database.connect()
-        held = conn.execute(
-            "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (self._database.schema,)
-        ).fetchone()
-        if not held or not held[0]:
+        conn, name = self._database.connect(), (self._database.schema,)
+        held = conn.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", name)
+        if held.fetchone() != (True,):
             conn.close()
             raise LedgerElsewhere(schema=self._database.schema)
+        try:
+            tree.begin(conn)
+            self.look_at_tree(conn)
+        except BaseException:
+            conn.close()
+            raise
         return conn
+
+    def look_at_tree(self, conn: psycopg.Connection[Any]) -> None:
+        """Go on from the tree in the database; where it is damaged, nothing more is recorded."""
+        try:
+            self._tree = tree.opened(conn)
+        except LedgerDamaged as damaged:
+            _log.critical("%s", damaged)
+            self._tree = damaged
+
+    @property
+    def damage(self) -> LedgerDamaged | None:
+        """Why nothing is recorded any more, if so."""
+        return self._tree if isinstance(self._tree, LedgerDamaged) else None
 
     # The library's way in.
 
@@ -134,7 +126,13 @@ class GroupRecorder(PostgresProcessRecorder):
 
         Raises:
             LedgerBusy: QUEUE_MAX commands wait already, or the recorder is closed.
+            DiskFull: there is too little room for its commit.
+            LedgerDamaged: the ledger is not what its tree says.
         """
+        if write.records and (damage := self.damage):
+            raise damage
+        if self._database.space is not None:
+            self._database.space.must_suffice()
         with self._wanted:
             if self._closed or len(self._queue) >= QUEUE_MAX:
                 raise LedgerBusy(waiting=len(self._queue), maximum=QUEUE_MAX)
@@ -144,7 +142,7 @@ class GroupRecorder(PostgresProcessRecorder):
     def stream(self, stream: UUID, after: int, limit: int) -> list[StoredEvent]:
         """The records of one stream after a version."""
         with self._database.connection() as conn, conn.cursor(binary=True) as cursor:
-            rows = cursor.execute(_STREAM, (stream, after, limit), prepare=True).fetchall()
+            rows = cursor.execute(STREAM, (stream, after, limit), prepare=True).fetchall()
         return [StoredEvent(*row) for row in rows]
 
     def since(self, position: int, limit: int) -> list[Entry]:
@@ -152,7 +150,7 @@ class GroupRecorder(PostgresProcessRecorder):
         if near := self._tail.after(position, limit):
             return near
         with self._database.connection() as conn, conn.cursor(binary=True) as cursor:
-            rows = cursor.execute(_SINCE, (position, limit), prepare=True).fetchall()
+            rows = cursor.execute(SINCE, (position, limit), prepare=True).fetchall()
         return [Entry(row[0], StoredEvent(*row[1:5]), row[5]) for row in rows]
 
     def head(self) -> int:
@@ -183,9 +181,16 @@ class GroupRecorder(PostgresProcessRecorder):
 
     def _commit(self, batch: list[Write]) -> None:
         self._put_down.clear()
+        if self._conn.closed:
+            self._reconnect()
+        self._grown = self._tree
         try:
             answers = self._put(batch)
+            self._tree = self._grown
             self._tail.add(self._put_down)
+        except psycopg.errors.DiskFull as fault:
+            _log.warning("The database's disk is full: %s", fault)
+            answers = [DiskFull(because=str(fault))] * len(batch)
         except psycopg.OperationalError as fault:
             _log.exception("The ledger's connection is lost; %d commands are refused", len(batch))
             answers = [OperationalError(str(fault))] * len(batch)
@@ -197,8 +202,10 @@ class GroupRecorder(PostgresProcessRecorder):
                     self._commit([write])
                 return
             _log.warning("A write is refused: %s", fault)
-            known = fault if isinstance(fault, IntegrityError) else DatabaseError(str(fault))
-            answers = [known]
+            said = isinstance(fault, IntegrityError | Refusal)
+            answers = [fault if said else DatabaseError(str(fault))]
+        for write in batch[:-1]:
+            write.more = True
         for write, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Exception):
                 write.done.set_exception(answer)
@@ -210,7 +217,7 @@ class GroupRecorder(PostgresProcessRecorder):
         try:
             self._conn = self._take_lease()
         except (psycopg.Error, LedgerElsewhere):
-            # Fails closed: the next commit fails on the closed connection and tries again.
+            # Fails closed: the next commit tries again first.
             _log.warning("The ledger's lease is not regained yet")
 
     def _put(self, batch: list[Write]) -> list[list[int] | Exception]:
@@ -234,8 +241,11 @@ class GroupRecorder(PostgresProcessRecorder):
 
     def _insert(self, batch: list[Write]) -> list[list[int] | Exception]:
         rows = _without_repetitions(batch)
-        numbers = [number for _, number in rows]
-        positions = self._insert_rows([record for record, _ in rows], numbers) if rows else {}
+        positions: dict[int, list[int]] = {}
+        # Where some are taken the others are put down at the second try, as if they were alone.
+        while rows and not positions:
+            positions, taken = self._insert_rows(rows)
+            rows = [row for row in rows if row[1] not in taken]
         answers: list[list[int] | Exception] = []
         for number, write in enumerate(batch):
             got = positions.get(number, [])
@@ -246,26 +256,36 @@ class GroupRecorder(PostgresProcessRecorder):
                 answers.append(got)
         return answers
 
-    def _insert_rows(self, records: list[StoredEvent], numbers: list[int]) -> dict[int, list[int]]:
-        """By command's number, the positions of its records, in order; none for a conflict."""
+    def _insert_rows(
+        self, rows: list[tuple[StoredEvent, int]]
+    ) -> tuple[dict[int, list[int]], set[int]]:
+        """By command's number, the positions of its records, in order; or those in conflict."""
+        now = self._tree
+        if isinstance(now, LedgerDamaged):
+            raise now
+        records, numbers = [record for record, _ in rows], [number for _, number in rows]
+        grown = now.and_then(map(leaf, records))
         columns = (
             [r.originator_id for r in records],
             [r.originator_version for r in records],
             [r.topic for r in records],
             [r.state for r in records],
             numbers,
+            *tree.growing(now, grown),
         )
-        found = self._conn.execute(_GROUP, columns, prepare=True, binary=True).fetchall()
-        if len(found) < len(records):
-            added = {(row[2], row[3]) for row in found}
-            kept = [(r.originator_id, r.originator_version) in added for r in records]
-            numbers, records = list(compress(numbers, kept)), list(compress(records, kept))
+        found = self._conn.execute(GROUP, columns, prepare=True, binary=True).fetchall()
+        if taken := {row[2] for row in found if row[2] is not None}:
+            return {}, taken
+        if len(found) != len(records):
+            self._tree = LedgerDamaged(leaves=now.size, because="somebody else writes the tree")
+            raise self._tree
         positions: dict[int, list[int]] = {}
         # Positions are given in the order of the rows.
         for number, record, row in zip(numbers, records, sorted(found), strict=True):
             positions.setdefault(number, []).append(row[0])
             self._put_down.append(Entry(row[0], record, row[1]))
-        return positions
+        self._grown = grown
+        return positions, set()
 
 
 def _without_repetitions(batch: list[Write]) -> list[tuple[StoredEvent, int]]:
@@ -278,11 +298,3 @@ def _without_repetitions(batch: list[Write]) -> list[tuple[StoredEvent, int]]:
             seen |= names
             rows += [(record, number) for record in write.records]
     return rows
-
-
-def drop(database: Database) -> None:
-    """Remove a schema with everything in it (--fresh)."""
-    with database.connection() as conn:
-        conn.execute(
-            sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(database.schema))
-        )

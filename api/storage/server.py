@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import fcntl
 import logging
 import os
 import shutil
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -17,7 +15,8 @@ from urllib.parse import quote
 
 from api.storage.errors import DatabaseInUse, DatabaseNotStarted
 from api.storage.places import SOCKET_PREFIX, new_home, new_socket_folder
-from api.storage.programs import Programs
+from api.storage.programs import Programs, end, serves
+from api.storage.reviver import Reviver
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +48,9 @@ class EmbeddedServer:
     """The PostgreSQL of one node in `folder`, which is its own: nothing else may lie there.
 
     It listens on a Unix socket in a private folder and on nothing else. It stops with `stop`, at
-    the interpreter's exit, and when the owner is killed. With `durable` off a crash of the machine
-    loses data: for tests of volume only.
+    the interpreter's exit, and when the owner is killed; when it dies by itself it is started
+    again, at the same address. With `durable` off a crash of the machine loses data: for tests of
+    volume only.
     """
 
     def __init__(self, folder: Path, *, durable: bool = True) -> None:
@@ -62,6 +62,7 @@ class EmbeddedServer:
         self._sockets: Path | None = None
         self._server: subprocess.Popen[bytes] | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
+        self._reviver: Reviver | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -97,16 +98,14 @@ class EmbeddedServer:
             return self.url
         self._programs = Programs()
         self._settle()
-        self._take_lock()
         try:
-            self._clear_crash()
-            self._create()
-            self._launch()
-            self._await_ready()
+            self._begin()
         except BaseException:
             self.stop()
             raise
         atexit.register(self.stop)
+        self._reviver = Reviver(self._lives, self._begin)
+        self._reviver.start()
         return self.url
 
     def stop(self) -> None:
@@ -114,17 +113,40 @@ class EmbeddedServer:
         atexit.unregister(self.stop)
         if self._owner not in (0, os.getpid()):
             return  # A forked child leaves its parent's server alone.
+        if self._reviver is not None:
+            self._reviver.stop()
+            self._reviver = None
+        self._let_go()
+        if self._sockets is not None:
+            shutil.rmtree(self._sockets, ignore_errors=True)
+            self._sockets = None
+
+    def _lives(self) -> bool:
+        return self._server is not None and self._server.poll() is None
+
+    def _begin(self) -> None:
+        """Start on files that anything may have happened to; what it began is ended if it fails."""
+        self._let_go()
+        self._take_lock()
+        try:
+            self._clear_crash()
+            self._create()
+            self._launch()
+            self._await_ready()
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _let_go(self) -> None:
+        """End what runs, and free the folder; the address is kept for the next start."""
         if self._watcher is not None:
             # First of all, lest it stop a server that the next owner starts here.
             self._watcher.kill()
             self._watcher.communicate()
             self._watcher = None
         if self._server is not None:
-            _end(self._server)
+            end(self._server, STOP_TIMEOUT_S)
             self._server = None
-        if self._sockets is not None:
-            shutil.rmtree(self._sockets, ignore_errors=True)
-            self._sockets = None
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -195,11 +217,15 @@ class EmbeddedServer:
         facts = self._postmaster()
         if not facts:
             return
-        if _serves(int(facts[0]), self._data):
+        if serves(int(facts[0]), self._data):
             raise DatabaseInUse(folder=str(self.folder), pid=int(facts[0]))
         logger.info("the server of process %s was killed; recovering %s", facts[0], self.folder)
         (self._data / "postmaster.pid").unlink()
-        if len(facts) > 4 and Path(facts[4]).name.startswith(SOCKET_PREFIX):  # noqa: PLR2004
+        if self._sockets is not None:
+            # Our own: clients know it. What lies in it names a process that is gone.
+            for left in self._sockets.iterdir():
+                left.unlink()
+        elif len(facts) > 4 and Path(facts[4]).name.startswith(SOCKET_PREFIX):  # noqa: PLR2004
             shutil.rmtree(facts[4], ignore_errors=True)
 
     def _create(self) -> None:
@@ -227,7 +253,7 @@ class EmbeddedServer:
         fresh.rename(self._data)
 
     def _launch(self) -> None:
-        self._sockets = new_socket_folder()
+        self._sockets = self._sockets or new_socket_folder()
         self._programs.hand_over(self._sockets)
         settings = SETTINGS | ({} if self.durable else FLEETING)
         settings["unix_socket_directories"] = str(self._sockets)
@@ -252,7 +278,7 @@ class EmbeddedServer:
     def _await_ready(self) -> None:
         assert self._server is not None
         deadline = time.monotonic() + START_TIMEOUT_S
-        while self._server.poll() is None and time.monotonic() < deadline:
+        while self._lives() and not self._given_up() and time.monotonic() < deadline:
             facts = self._postmaster()
             if facts[:1] == [str(self._server.pid)] and facts[7:] == ["ready"]:
                 return
@@ -260,20 +286,5 @@ class EmbeddedServer:
         tail = self.log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
         raise DatabaseNotStarted(folder=str(self.folder), log=tail)
 
-
-def _end(server: subprocess.Popen[bytes]) -> None:
-    """Ask for a fast shutdown, then an immediate one, then kill."""
-    for word in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-        server.send_signal(word)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(STOP_TIMEOUT_S)
-            return
-
-
-def _serves(pid: int, data: Path) -> bool:
-    """Tell whether this process is a PostgreSQL on this folder that somebody started by hand."""
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False  # Gone; without /proc PostgreSQL's own check of its memory segment decides.
-    return b"postgres" in command and os.fsencode(data) in command
+    def _given_up(self) -> bool:
+        return self._reviver is not None and self._reviver.stopping.is_set()

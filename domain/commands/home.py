@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
 from uuid import UUID
+
+from pydantic import Field, StringConstraints
 
 from domain.commands.command import Command
 from domain.organization import OrgKind, Peer
+from domain.pact import PactTerms
 from domain.policy import Terms
+from domain.signet import How, PublicKey, Reads, Succession
 from domain.unit import UnitKind
-from domain.values import Day, OrgCode, Stated, Text
+from domain.values import Day, OrgCode, Short, Stated, Text
 
 
 class FoundOrganization(Command):
@@ -21,9 +26,42 @@ class FoundOrganization(Command):
 
 
 class EnrolPeer(Command):
-    """登记对方名片，并约定可见的数据类别."""
+    """登记对方名片，并可同时订立同步约定."""
 
     peer: Peer
+    pact: PactTerms | None = None
+
+
+class RekeyPeer(Command):
+    """重新登记对方名片（旧密钥遗失或被盗，须第二人复核）."""
+
+    peer: Peer
+    until: Annotated[int, Field(ge=0)]
+    reason: Stated
+    second_person: Annotated[Short, StringConstraints(min_length=1)]
+
+
+class OpenSignet(Command):
+    """启用密钥."""
+
+    verify_key: PublicKey
+    sealing_key: PublicKey
+    reads: Reads
+
+
+class TellReads(Command):
+    """告知对方本节点可读取的记录种类."""
+
+    reads: Reads
+
+
+class ChangeKeys(Command):
+    """更换、吊销或补发密钥（吊销、补发须第二人复核）."""
+
+    how: How
+    succession: Succession
+    reason: Stated | None = None
+    second_person: Short | None = None
 
 
 class AdoptPolicy(Command):

@@ -27,6 +27,12 @@ class RegisterMember(Command):
     family: Notes | None = None
 
 
+class RegisterByLetter(RegisterMember):
+    """凭介绍信建档: whom a letter without our code has brought; the person keeps his id."""
+
+    person: UUID
+
+
 class RecordPhone(Command):
     """登记新的联系电话."""
 

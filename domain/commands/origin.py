@@ -92,10 +92,10 @@ class RecordReturn(Command):
 
 
 class CloseOutflow(Command):
-    """结束流动."""
+    """结束流动; a transfer ends it by itself."""
 
     outflow: UUID
-    how: Literal["transferred", "died", "membership_ended"]
+    how: Literal["died", "membership_ended"]
     closed_on: Day
 
 

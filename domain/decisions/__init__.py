@@ -2,7 +2,31 @@
 
 from __future__ import annotations
 
-from domain.decisions import activities, contacts, home, host, members, origin
+from domain.decisions import (
+    activities,
+    admissions,
+    contacts,
+    erasures,
+    home,
+    host,
+    members,
+    origin,
+    pacts,
+    transfers,
+)
 from domain.decisions.table import Decision, decide
 
-__all__ = ["Decision", "activities", "contacts", "decide", "home", "host", "members", "origin"]
+__all__ = [
+    "Decision",
+    "activities",
+    "admissions",
+    "contacts",
+    "decide",
+    "erasures",
+    "home",
+    "host",
+    "members",
+    "origin",
+    "pacts",
+    "transfers",
+]

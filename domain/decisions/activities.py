@@ -32,7 +32,7 @@ def _(command: MarkAttendance, ledger: Ledger) -> Decision:
     hearers = with_access(ledger, outflow, activity.held_on)
     id_ = Attendance.id_of(activity.id, outflow.id)
     known = ledger.find(Attendance, id_)
-    attendance = known.private_copy() if known else Attendance.begin(id_, outflow.member)
+    attendance = known.private_copy() if known else Attendance.begin(id_, outflow.person)
     attendance.put(
         command.mark,
         activity=activity.id,

@@ -54,7 +54,7 @@ def _(command: RecordContact, ledger: Ledger) -> Decision:
     judged_by(ledger, outflow, command.on)
     contact = Contact.make(
         stamp.get().new_id("contact"),
-        member=outflow.member,
+        member=outflow.person,
         share_with=hearers,
         **vars(command),
     )
@@ -67,7 +67,7 @@ def _(command: RecordVisit, ledger: Ledger) -> Decision:
     hearers = with_access(ledger, outflow, command.on)
     visit = Contact.visit(
         stamp.get().new_id("contact"),
-        member=outflow.member,
+        member=outflow.person,
         share_with=hearers,
         **vars(command),
     )

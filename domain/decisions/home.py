@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from domain.access import Access
 from domain.aggregate import current as stamp
+from domain.agreement import Agreement
 from domain.commands import (
     AdoptPolicy,
+    ChangeKeys,
     CloseStation,
     CloseUnit,
     EnrolPeer,
     EstablishStation,
+    ForgetReads,
     FoundOrganization,
+    KeepCertificate,
+    OpenSignet,
     OpenUnit,
+    RekeyPeer,
     RenameUnit,
+    SealReads,
+    TellReads,
 )
 from domain.decisions.table import Decision, decide
 from domain.inflow import Inflow
 from domain.ledger import Ledger, NotOurs
 from domain.organization import Organization
 from domain.outflow import Outflow
+from domain.pact import Pact
 from domain.policy import Policy
+from domain.signet import Signet
 from domain.station import Station
 from domain.unit import Unit
 from domain.values import OrgCode
@@ -37,6 +48,12 @@ def peers(ledger: Ledger) -> tuple[OrgCode, ...]:
 def policy_of(ledger: Ledger, org: OrgCode) -> Policy:
     """An organization's policy, or an empty one."""
     return ledger.find(Policy, Policy.id_of(org)) or Policy(Policy.id_of(org), org)
+
+
+def pact_with(ledger: Ledger, peer: OrgCode) -> Pact:
+    """Our pact with a peer, or one that is not concluded yet."""
+    id_ = Pact.id_of(ledger.org, peer)
+    return (ledger.find(Pact, id_) or Pact(id_, ledger.org)).private_copy()
 
 
 def arrival_here(ledger: Ledger, outflow: Outflow) -> Inflow | None:
@@ -61,7 +78,48 @@ def _(command: EnrolPeer, ledger: Ledger) -> Decision:
     policy = policy_of(ledger, ledger.org).private_copy()
     if policy.version:
         policy.share(command.peer.code)
-    return organization, policy
+    changed: Decision = organization, policy
+    if signet := ledger.find(Signet, Signet.id_of(ledger.org)):
+        signet = signet.private_copy()
+        signet.share(command.peer.code)
+        changed += (signet,)
+    if command.pact is not None:
+        pact = pact_with(ledger, command.peer.code)
+        pact.agree(command.peer.code, command.pact)
+        changed += (pact,)
+    return changed
+
+
+@decide.register
+def _(command: RekeyPeer, ledger: Ledger) -> Decision:
+    organization = ledger.open(Organization, Organization.id_of(ledger.org))
+    organization.rekey_compared(command.peer, command.until, command.reason, command.second_person)
+    return (organization,)
+
+
+@decide.register
+def _(command: OpenSignet, ledger: Ledger) -> Decision:
+    return (Signet.open(ledger.org, command.verify_key, command.sealing_key, command.reads),)
+
+
+@decide.register
+def _(command: TellReads, ledger: Ledger) -> Decision:
+    signet = ledger.open(Signet, Signet.id_of(ledger.org))
+    signet.tell(command.reads, peers(ledger))
+    return (signet,)
+
+
+@decide.register
+def _(command: ChangeKeys, ledger: Ledger) -> Decision:
+    signet = ledger.open(Signet, Signet.id_of(ledger.org))
+    signet.change(
+        command.how,
+        command.succession,
+        peers(ledger),
+        reason=command.reason,
+        second_person=command.second_person,
+    )
+    return (signet,)
 
 
 @decide.register
@@ -101,3 +159,31 @@ def _(command: CloseUnit, ledger: Ledger) -> Decision:
     unit = ledger.open(Unit, command.unit)
     unit.close(command.reason)
     return (unit,)
+
+
+@decide.register
+def _(command: KeepCertificate, ledger: Ledger) -> Decision:
+    us(ledger).peer(command.peer)
+    stream = Agreement.id_of(ledger.org, command.peer)
+    agreement = (ledger.find(Agreement, stream) or Agreement(stream, ledger.org)).private_copy()
+    agreement.certify(**dict(command))
+    return (agreement,)
+
+
+def _reads_of_today(ledger: Ledger) -> Access:
+    known = ledger.find(Access, Access.id_of(ledger.org, stamp.get().today))
+    return known.private_copy() if known else Access.of_today(ledger.org)
+
+
+@decide.register
+def _(command: SealReads, ledger: Ledger) -> Decision:
+    access = _reads_of_today(ledger)
+    access.seal(command.first, command.last, command.root)
+    return (access,)
+
+
+@decide.register
+def _(command: ForgetReads, ledger: Ledger) -> Decision:
+    access = _reads_of_today(ledger)
+    access.forget(command.last)
+    return (access,)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from domain.absence import NoSuchOffer
 from domain.aggregate import current as stamp
 from domain.commands import (
@@ -45,7 +47,16 @@ def _arrival(ledger: Ledger, outflow: Outflow) -> Inflow:
     """A copy of the inflow of this absence here, or a new one."""
     if known := arrival_here(ledger, outflow):
         return ledger.open(Inflow, known.id)
-    return Inflow.begin(Inflow.id_of(outflow.id, ledger.org), outflow.member)
+    return Inflow.begin(Inflow.id_of(outflow.id, ledger.org), outflow.person)
+
+
+def _theirs(ledger: Ledger, id_: UUID) -> Outflow:
+    """A registered absence of somebody else's member."""
+    outflow = ledger.look_up(Outflow, id_)
+    if outflow.keeper == ledger.org:
+        raise OwnMember(outflow=outflow.id)
+    outflow.must_be_registered()
+    return outflow
 
 
 def _offered(command: AcceptInflow | DeclineInflow, ledger: Ledger) -> tuple[Outflow, Inflow]:
@@ -62,10 +73,7 @@ def _offered(command: AcceptInflow | DeclineInflow, ledger: Ledger) -> tuple[Out
 
 @decide.register
 def _(command: ReportInflow, ledger: Ledger) -> Decision:
-    outflow = ledger.look_up(Outflow, command.outflow)
-    if outflow.keeper == ledger.org:
-        raise OwnMember(outflow=outflow.id)
-    outflow.must_be_registered()
+    outflow = _theirs(ledger, command.outflow)
     outflow.must_follow_departure(command.on or stamp.get().today)
     inflow = _arrival(ledger, outflow)
     inflow.report(outflow.id, outflow.keeper, command.via, command.on)
@@ -103,10 +111,7 @@ def _(command: DeclineInflow, ledger: Ledger) -> Decision:
 
 @decide.register
 def _(command: LinkParticipation, ledger: Ledger) -> Decision:
-    outflow = ledger.look_up(Outflow, command.outflow)
-    if outflow.keeper == ledger.org:
-        raise OwnMember(outflow=outflow.id)
-    outflow.must_be_registered()
+    outflow = _theirs(ledger, command.outflow)
     inflow = _arrival(ledger, outflow)
     inflow.link(outflow.id, outflow.keeper, command.note)
     return (inflow,)

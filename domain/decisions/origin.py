@@ -31,7 +31,7 @@ from domain.commands import (
     VoidOutflow,
 )
 from domain.decisions.home import policy_of, us
-from domain.decisions.members import on_file, open_file
+from domain.decisions.members import held, open_file
 from domain.decisions.table import Decision, decide
 from domain.inflow import Inflow
 from domain.ledger import Ledger
@@ -68,7 +68,7 @@ def _(command: RegisterOutflow, ledger: Ledger) -> Decision:
 
 @decide.register
 def _(command: RegisterDeparture, ledger: Ledger) -> Decision:
-    known = on_file(ledger, command.person.number)
+    known = held(ledger, command.person.number)
     member = ledger.open(Member, known.id) if known else open_file(ledger, command.person)
     return _register(ledger, member, {**dict(command.absence), "member": member.id})
 
@@ -89,7 +89,7 @@ def _only_reported(ledger: Ledger, member: Member) -> Outflow | None:
 
 
 def _next_absence(member: Member) -> Outflow:
-    return Outflow.begin(Outflow.id_of(member.id, member.absences + 1), member.id)
+    return Outflow.begin(Outflow.id_of(member.id, member.absences + 1), member.person)
 
 
 @decide.register

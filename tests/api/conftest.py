@@ -6,15 +6,20 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
+from typing import Any
 
 import pytest
+import typer.main
 
 from api import cli
 from api.storage.server import EmbeddedServer
 from tests.api.support import Site, meet, site
 
 _schemas = count(1)
+
+get_command = cache(typer.main.get_command)
 
 HOST = {"code": "chengdu", "name": "酒泉市驻成都联络服务站", "kind": "station", "city": "成都"}
 
@@ -40,19 +45,19 @@ Run = Callable[..., Said]
 
 
 @contextmanager
-def fresh(postgres: EmbeddedServer, **settings: str) -> Iterator[Site]:
+def fresh(postgres: EmbeddedServer, **settings: Any) -> Iterator[Site]:
     with site(postgres.url, f"api_{next(_schemas)}", **settings) as made:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def origin(postgres: EmbeddedServer) -> Iterator[Site]:
     """The origin's node."""
     with fresh(postgres) as made:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def host(postgres: EmbeddedServer, origin: Site) -> Iterator[Site]:
     """A station's node, enrolled at the origin, as the origin is at it."""
     with fresh(postgres, **HOST) as made:
@@ -69,7 +74,8 @@ def own(postgres: EmbeddedServer) -> Iterator[Site]:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """`waystation` in this process."""
+    """`waystation` in this process, which reads its commands from their functions once."""
+    monkeypatch.setattr("typer.main.get_command", get_command)
 
     def waystation(*words: object) -> Said:
         monkeypatch.setattr(sys, "argv", ["waystation", *map(str, words)])

@@ -33,6 +33,7 @@ def known(at: Site, outflow: str, on: str, known_at: str | None = None) -> dict[
 # Who was responsible.
 
 
+@pytest.mark.slow
 def test_the_care_passes_on_the_day_of_acceptance(origin: Site, host: Site) -> None:
     outflow, _ = cared_for(origin, host)
 
@@ -42,6 +43,7 @@ def test_the_care_passes_on_the_day_of_acceptance(origin: Site, host: Site) -> N
         assert {a["affiliation"] for a in answers.values()} == {origin.code}
 
 
+@pytest.mark.slow
 def test_before_the_answer_was_known_the_origin_was_responsible(origin: Site, host: Site) -> None:
     outflow, _ = cared_for(origin, host)
     facts = responsible(host, outflow, "2025-06-01")["facts"]
@@ -175,6 +177,7 @@ def test_a_correction_leaves_what_was_said_before(origin: Site) -> None:
     assert [v["value"] for v in trail(origin, member, "name")] == ["张三", "张山"]
 
 
+@pytest.mark.slow
 def test_an_imported_value_names_file_sheet_and_row(own: Site) -> None:
     report = upload(own, "outflows", Path(SAMPLES) / "流出党员台账.xlsx", dry_run=False)
     place, outflow = next(iter(report["ids"].items()))

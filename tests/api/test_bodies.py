@@ -49,6 +49,7 @@ def test_a_body_without_a_length_is_taken(origin: Site) -> None:
     assert raw(origin, "/units", said()).status_code == 201
 
 
+@pytest.mark.slow
 def test_a_workbook_may_be_larger(origin: Site) -> None:
     answer = raw(origin, "/imports/outflows", b" " * (BODY_MAX + 1))
 

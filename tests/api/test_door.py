@@ -37,7 +37,17 @@ def stranger(origin: Site) -> Caller:
 
 
 @pytest.mark.parametrize(
-    "path", ["/outflows", "/history", "/docs", "/openapi.json", "/peers", "/quarantine", "/nowhere"]
+    "path",
+    [
+        "/outflows",
+        "/history",
+        "/history/evidence",
+        "/docs",
+        "/openapi.json",
+        "/peers",
+        "/quarantine",
+        "/nowhere",
+    ],
 )
 def test_people_are_answered_on_this_machine_only(stranger: Caller, path: str) -> None:
     said = problem(stranger.ask("GET", path), 403, "not-from-here")

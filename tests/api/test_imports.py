@@ -28,6 +28,7 @@ def upload(at: Site, kind: str, file: Path, **query: Any) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.slow
 def test_by_default_nothing_is_written(own: Site) -> None:
     before = own.node.ledger.head
 
@@ -38,6 +39,7 @@ def test_by_default_nothing_is_written(own: Site) -> None:
     assert own.node.ledger.head == before
 
 
+@pytest.mark.slow
 def test_what_was_rehearsed_is_what_is_recorded(own: Site) -> None:
     rehearsed = upload(own, "outflows", LEDGER)
 
@@ -48,6 +50,7 @@ def test_what_was_rehearsed_is_what_is_recorded(own: Site) -> None:
     assert len(own.get("/outflows", after=report["position"])["items"]) == 24
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_the_same_file_again_changes_nothing(own: Site, dry_run: bool) -> None:  # noqa: FBT001
     first = upload(own, "outflows", LEDGER, dry_run=False)
@@ -60,6 +63,7 @@ def test_the_same_file_again_changes_nothing(own: Site, dry_run: bool) -> None: 
     assert again["refused"] == first["refused"]
 
 
+@pytest.mark.slow
 def test_the_same_people_in_another_file_are_refused_row_by_row(own: Site, tmp_path: Path) -> None:
     upload(own, "outflows", LEDGER, dry_run=False)
     other = tmp_path / "另存.xlsx"
@@ -74,6 +78,7 @@ def test_the_same_people_in_another_file_are_refused_row_by_row(own: Site, tmp_p
     assert len(report["refused"]) + report["repeated"] == 29
 
 
+@pytest.mark.slow
 def test_contacts_of_nobody_known_here_are_refused(host: Site) -> None:
     report = upload(host, "contacts", SAMPLES / "联系记录.xlsx")
 
@@ -82,6 +87,7 @@ def test_contacts_of_nobody_known_here_are_refused(host: Site) -> None:
     assert report["not_ours"] > 0
 
 
+@pytest.mark.slow
 def test_a_station_reads_its_own_sheet_alone(host: Site) -> None:
     report = upload(host, "party-days", SAMPLES / "主题党日签到表.xlsx")
 
@@ -89,6 +95,7 @@ def test_a_station_reads_its_own_sheet_alone(host: Site) -> None:
     assert {fault["sheet"] for fault in report["refused"]} == {"成都站"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["..", ".", "", "/", "../../x.xlsx", "a/b.xlsx", "表" * 200, "%2e%2e", "a\\b.xlsx"]
 )
@@ -112,6 +119,7 @@ def test_a_kind_nobody_knows_is_refused(origin: Site) -> None:
     problem(send(origin, "nothing", LEDGER), 422, "invalid-request")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content", [b"", b"hello", b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"]
 )
@@ -122,5 +130,6 @@ def test_what_is_no_workbook_is_refused_as_a_problem(origin: Site, content: byte
     assert 400 <= answer.status_code < 500
 
 
+@pytest.mark.slow
 def test_the_wrong_workbook_is_refused(origin: Site) -> None:
     problem(send(origin, "contacts", LEDGER), 422, "headings-not-found")

@@ -9,12 +9,21 @@ from typing import Any
 
 import pytest
 
-from api.routes import questions
+from api import paging
 from tests.api.support import Site, absent, person
 from tests.api.test_headers import contact
 from tests.api.test_problems import problem
 
-LISTS = ["/outflows", "/custody", "/contacts/due", "/activities", "/attendance", "/history"]
+LISTS = [
+    "/outflows",
+    "/custody",
+    "/contacts/due",
+    "/transfers",
+    "/members",
+    "/activities",
+    "/attendance",
+    "/history",
+]
 
 
 def pages(at: Site, path: str, limit: int, **query: Any) -> Iterator[list[dict[str, Any]]]:
@@ -40,7 +49,7 @@ def test_a_page_has_bounds(origin: Site, path: str, limit: object) -> None:
 def test_within_the_bounds_it_answers(origin: Site, path: str, limit: int) -> None:
     page = origin.get(path, limit=limit)
 
-    assert page.keys() == {"items", "next"}
+    assert page.keys() == {"items", "next", "stale"}
     assert len(page["items"]) <= limit
 
 
@@ -49,6 +58,7 @@ def test_a_cursor_that_is_none_is_refused(origin: Site, path: str) -> None:
     problem(origin.ask(path, cursor="x"), 422, "invalid-request")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "key"),
     [("/outflows", "outflow"), ("/custody", "outflow"), ("/contacts/due", "outflow")],
@@ -130,11 +140,11 @@ def test_waiting_ends_with_the_news_it_waits_for(origin: Site) -> None:
 
     assert origin.ask("/outflows", after=head + 1).status_code == 200
 
-    assert 0.2 < time.monotonic() - started < questions.WAIT_S
+    assert 0.2 < time.monotonic() - started < paging.WAIT_S
 
 
 def test_waiting_has_a_bound(origin: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(questions, "WAIT_S", 0.2)
+    monkeypatch.setattr(paging, "WAIT_S", 0.2)
     started = time.monotonic()
 
     said = problem(origin.ask("/custody", after=10**12), 503, "not-yet")

@@ -19,6 +19,7 @@ from tests.api.conftest import Run
 from tests.api.support import Site, free_port
 
 
+@pytest.mark.slow
 def test_a_node_is_made_in_a_folder_once(run: Run, tmp_path: Path) -> None:
     home = tmp_path / "node"
 
@@ -29,6 +30,7 @@ def test_a_node_is_made_in_a_folder_once(run: Run, tmp_path: Path) -> None:
     assert "已有节点" in run("init", "jiuquan", "酒泉", "--home", home).sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "setting"),
     [
@@ -36,7 +38,8 @@ def test_a_node_is_made_in_a_folder_once(run: Run, tmp_path: Path) -> None:
         (("jiuquan", "酒泉", "--kind", "club"), "kind"),
         (("jiuquan", "酒泉", "--port", "0"), "port"),
         (("jiuquan", "酒泉", "--port", "65536"), "port"),
-        (("jiuquan", "酒泉", "--kafka", "nowhere"), "kafka"),
+        (("jiuquan", "酒泉", "--kafka", "nowhere"), "kafka.servers.0"),
+        (("jiuquan", "酒泉", "--kafka", "here:9092,there:0"), "kafka.servers.1"),
         (("jiuquan", "\x1b[2J"), "name"),
     ],
 )
@@ -47,6 +50,7 @@ def test_a_setting_that_cannot_work_is_named(
     assert not (tmp_path / "node.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "setting"),
     [
@@ -55,6 +59,10 @@ def test_a_setting_that_cannot_work_is_named(
         ({"port": "x"}, "port"),
         ({"poll_seconds": 56}, "poll_seconds"),
         ({"code": None}, "code"),
+        ({"kafka": "kafka.example:9092"}, "kafka"),
+        ({"kafka": {"servers": ["kafka.example:9092"], "security": "TLS"}}, "kafka.security"),
+        ({"kafka": {"servers": ["k:1"], "security": "SSL", "ca_file": "ca.pem"}}, "kafka.ca_file"),
+        ({"kafka": {"servers": ["k:1"], "replication_factor": 0}}, "kafka.replication_factor"),
     ],
 )
 def test_a_node_with_such_a_setting_does_not_start(
@@ -66,6 +74,7 @@ def test_a_node_with_such_a_setting_does_not_start(
     assert f"setting={setting}" in run("serve", "--home", tmp_path).sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["", "{", "[]", "\x00"])
 def test_settings_that_are_none_are_said_to_be(run: Run, tmp_path: Path, content: str) -> None:
     (tmp_path / "node.json").write_text(content, encoding="utf-8")
@@ -73,6 +82,7 @@ def test_settings_that_are_none_are_said_to_be(run: Run, tmp_path: Path, content
     assert "setting=node.json" in run("serve", "--home", tmp_path).sentence
 
 
+@pytest.mark.slow
 def test_a_folder_without_a_node_is_said_to_be(run: Run, tmp_path: Path) -> None:
     assert "waystation init" in run("serve", "--home", tmp_path).sentence
 
@@ -83,6 +93,7 @@ def home(run: Run, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", ["", "mysql://localhost/x", "localhost:5432", "secret"])
 def test_an_address_of_no_database_is_refused_unread(
     run: Run, home: Path, monkeypatch: pytest.MonkeyPatch, url: str
@@ -95,6 +106,20 @@ def test_an_address_of_no_database_is_refused_unread(
     assert not url or url not in sentence
 
 
+@pytest.mark.slow
+def test_a_database_that_cannot_be_used_is_said_to_be(
+    run: Run, home: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DATABASE_URL, database)
+    monkeypatch.setattr("api.storage.database.OLDEST", 990_000)
+
+    sentence = run("serve", "--home", home).sentence
+
+    assert "这个数据库不能用" in sentence
+    assert "oldest=99" in sentence
+
+
+@pytest.mark.slow
 def test_a_database_that_is_not_there_is_said_to_be(
     run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +169,7 @@ def served(home: Path, database: str) -> Iterator[tuple[subprocess.Popen[str], s
         pipe.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, None])
 def test_a_node_serves_until_it_is_told_to_stop(
     run: Run, served: tuple[subprocess.Popen[str], str], how: signal.Signals | None
@@ -160,6 +186,7 @@ def test_a_node_serves_until_it_is_told_to_stop(
     assert process.wait(20) == 0
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_named(home: Path, database: str, origin: Site) -> None:
     kept = json.loads((home / "node.json").read_text())
     (home / "node.json").write_text(json.dumps({**kept, "port": origin.node.settings.port}))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import re
+import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ MODULES = sorted(
 )
 
 
+@cache
 def tree(module: str) -> ast.Module:
     return ast.parse((ROOT / module).read_text())
 
@@ -63,3 +66,11 @@ def test_no_other_distribution_claims_our_names() -> None:
     assert {
         name: owners[name] for name in PACKAGES if set(owners.get(name, ())) - {"waystation"}
     } == {}
+
+
+def test_every_folder_of_code_is_shipped() -> None:
+    built = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    shipped = built["tool"]["setuptools"]["packages"]
+    folders = {(ROOT / module).parent.relative_to(ROOT).as_posix() for module in MODULES}
+
+    assert sorted(shipped) == sorted(folder.replace("/", ".") for folder in folders)

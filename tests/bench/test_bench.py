@@ -14,6 +14,22 @@ from bench.figures import Figure, percentile
 ROOT = Path(__file__).parents[2]
 KEYS = ["name", "value", "unit", "floor", "ratio", "facts"]
 
+QUESTIONS = [
+    "timeline",
+    "by_actor",
+    "by_type",
+    "by_period",
+    "responsible",
+    "known",
+    "changes",
+    "trail",
+    "attempts",
+    "late",
+    "figures",
+    "recount",
+    "explain",
+]
+
 pytestmark = pytest.mark.slow
 
 
@@ -22,8 +38,12 @@ pytestmark = pytest.mark.slow
     [
         ("rebuild", ["rebuild.roster", "rebuild.history"]),
         ("command", ["command.durable/save", "command.durable/insert"]),
+        ("log", ["log.tree", "log.inclusion.p99", "log.verify"]),
+        ("audit", ["audit.verify"]),
         ("http", ["http.contact", "http.contact.batch"]),
+        ("read", [f"read.{n}.{k}" for n in ("page", "one") for k in ("p50", "added")]),
         ("e2e.http", ["e2e.http.p50", "e2e.http.p99"]),
+        ("question", [f"question.{name}.p99" for name in QUESTIONS]),
     ],
 )
 def test_a_quick_run_prints_a_line_a_figure(only: str, names: list[str]) -> None:

@@ -12,7 +12,7 @@ from tests.support.postgres import empty_schema
 from tests.support.story import CHENGDU, ORIGIN, SHENZHEN, Slate, Story
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def slate(postgres: EmbeddedServer) -> Iterator[Slate]:
     """One for a worker."""
     with empty_schema(postgres.url) as database:

@@ -20,7 +20,11 @@ COMMANDS = {
 }
 
 # A text that may be empty: whether it has to say something is a rule with a sentence of its own.
-MAY_BE_EMPTY = {("DeclineInflow", "reason"), ("NoteDeclination", "reason_code")}
+MAY_BE_EMPTY = {
+    ("DeclineInflow", "reason"),
+    ("NoteDeclination", "reason_code"),
+    ("NoteRefusal", "reason_code"),
+}
 
 
 def strings(kind: type[Command]) -> dict[str, Any]:
@@ -49,9 +53,24 @@ def test_what_nobody_decides_is_a_bug() -> None:
 
 def test_what_a_node_asks_of_itself_is_named() -> None:
     assert {kind.__name__ for kind in AUTOMATIC} == {
+        "CompleteErasure",
+        "CompleteTransfer",
         "ConfirmCare",
+        "ExpireTransfer",
+        "ForgetReads",
+        "ForwardRecord",
+        "HandOn",
+        "KeepCertificate",
         "LapseOffer",
+        "NoteAdmission",
         "NoteDeclination",
+        "NoteRefusal",
+        "PassOn",
+        "ReceiveMember",
+        "ResumeKeys",
+        "SealReads",
+        "TraceFile",
+        "TellDestroyed",
     }
 
 

@@ -14,6 +14,7 @@ from domain import records, upcasts
 from domain.absence import Absence
 from domain.aggregate import Aggregate, Fact
 from domain.catalogue import AGGREGATES, FACTS, PRIVATE
+from domain.passage import Passage
 from domain.records import (
     PERSONAL,
     STATE_MAX,
@@ -30,15 +31,15 @@ from domain.records import (
 from domain.sealing import Sealed
 from tests.support.golden import (
     EXAMPLES,
-    FOLDER,
     FixedKeyring,
     encode_fixed,
     example,
+    folder,
     golden,
 )
 from tests.support.story import CHENGDU, Story, fact, name
 
-FILES = sorted(FOLDER.glob("*.json"))
+FILES = sorted(folder().glob("*.json"))
 
 
 def stored(file: Path) -> tuple[StoredEvent, dict[str, Any]]:
@@ -84,7 +85,7 @@ def altered(topic: str, **changes: Any) -> StoredEvent:
 @pytest.mark.parametrize("topic", FACTS)
 def test_every_stored_name_has_its_example(topic: str) -> None:
     """`python -m tests.support.golden` adds what is missing."""
-    assert (FOLDER / f"{topic}.json").exists()
+    assert (folder() / f"{topic}.json").exists()
 
 
 @pytest.mark.parametrize("topic", FACTS)
@@ -150,7 +151,7 @@ def test_any_fact_may_be_the_first_that_is_heard(topic: str) -> None:
 def test_the_catalogue_is_closed_over_every_aggregate() -> None:
     kinds = {kind for kind in descendants(Aggregate) if kind.__module__.startswith("domain.")}
 
-    assert kinds - set(AGGREGATES) == {Absence}  # The state that Outflow's facts leave.
+    assert kinds - set(AGGREGATES) == {Absence, Passage}  # The states their facts leave.
 
 
 def descendants(kind: type[Aggregate]) -> set[type[Aggregate]]:
@@ -166,7 +167,8 @@ def test_a_stored_name_is_noun_dot_participle(topic: str) -> None:
 
 
 def test_what_concerns_the_node_itself_never_travels() -> None:
-    assert {"organization.founded", "organization.peer_enrolled"} == PRIVATE
+    own = {f"organization.{each}" for each in ("founded", "peer_enrolled", "peer_rekeyed")}
+    assert own | {"access.recorded", "access.forgotten"} == PRIVATE
 
 
 # From elsewhere, from later.

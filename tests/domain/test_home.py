@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from uuid import UUID
 
 import pytest
+from pydantic import ValidationError
 
+from domain.agreement import CERTIFICATE_MAX, Agreement, CertificateNotLater, Signature
 from domain.commands import (
     AdoptPolicy,
     CloseStation,
@@ -14,15 +16,15 @@ from domain.commands import (
     EnrolPeer,
     EstablishStation,
     FoundOrganization,
+    KeepCertificate,
     OpenUnit,
     RenameUnit,
 )
 from domain.ledger import NotFound, NotOurs, Overtaken
-from domain.organization import CardChanged, Organization, PeerIsSelf
+from domain.organization import CardChanged, Organization, PeerIsSelf, PeerUnknown
 from domain.policy import Policy, PolicyNotLater, Terms
 from domain.station import Station, StationClosed
 from domain.unit import DEPTH_MAX, Unit, UnitClosed, UnitKind, UnitMisplaced, UnitTooDeep
-from domain.values import DataClass
 from tests.support.people import peer
 from tests.support.story import CHENGDU, ORIGIN, SHENZHEN, Story, fact, name
 
@@ -50,10 +52,10 @@ def test_the_same_card_again_changes_nothing(origin: Story) -> None:
     origin.when(EnrolPeer(peer=peer(CHENGDU))).then_nothing()
 
 
-def test_the_same_keys_may_be_granted_more(origin: Story) -> None:
-    wider = peer(CHENGDU).model_copy(update={"grants": (DataClass.IDENTITY,)})
+def test_the_same_keys_may_be_reached_otherwise(origin: Story) -> None:
+    by_file = peer(CHENGDU).model_copy(update={"lane": "bundle"})
 
-    origin.when(EnrolPeer(peer=wider)).then(fact(Organization.PeerEnrolled, peer=wider))
+    origin.when(EnrolPeer(peer=by_file)).then(fact(Organization.PeerEnrolled, peer=by_file))
 
 
 def test_other_keys_need_the_old_ones(origin: Story) -> None:
@@ -64,6 +66,48 @@ def test_other_keys_need_the_old_ones(origin: Story) -> None:
 
 def test_an_organization_is_not_its_own_peer(origin: Story) -> None:
     origin.when(EnrolPeer(peer=peer(ORIGIN))).then_refused(PeerIsSelf, peer=ORIGIN)
+
+
+# Certificates.
+
+
+def certificate(minute: int, at_peer: str = CHENGDU) -> KeepCertificate:
+    return KeepCertificate(
+        peer=at_peer,
+        at=datetime(2026, 1, 5, 1, minute, tzinfo=UTC),
+        certificate='{"parties":["jiuquan","chengdu"]}',
+        signatures=(Signature(org=ORIGIN, signature="QUFBQQ=="),),
+        salt="5" * 64,
+        position=1,
+    )
+
+
+def test_a_certificate_is_kept_and_told_to_the_peer(origin: Story) -> None:
+    kept = certificate(1)
+
+    origin.when(kept).then(fact(Agreement.Certified, **dict(kept)))
+
+    stream = Agreement.id_of(ORIGIN, CHENGDU)
+    agreement = origin.ledger.look_up(Agreement, stream)
+    assert (agreement.audience, agreement.last and agreement.last.at) == ((CHENGDU,), kept.at)
+
+
+def test_a_certificate_is_later_than_the_one_before(origin: Story) -> None:
+    origin.when(certificate(2))
+
+    origin.when(certificate(2)).then_refused(CertificateNotLater)
+    origin.when(certificate(1)).then_refused(CertificateNotLater)
+
+
+def test_a_certificate_is_about_an_enrolled_peer(origin: Story) -> None:
+    origin.when(certificate(1, "nobody")).then_refused(PeerUnknown, peer="nobody")
+
+
+def test_a_certificate_is_one_line_of_ascii_within_its_limit() -> None:
+    said = dict(certificate(1))
+    for text in ("", "{}", "{\n}", '{"张":1}', "{" + "x" * CERTIFICATE_MAX + "}"):
+        with pytest.raises(ValidationError):
+            KeepCertificate.model_validate({**said, "certificate": text})
 
 
 # Policy.

@@ -7,7 +7,12 @@ from threading import Thread
 from uuid import UUID
 
 import pytest
-from eventsourcing.persistence import OperationalError, StoredEvent, Tracking
+from eventsourcing.persistence import (
+    IntegrityError,
+    OperationalError,
+    StoredEvent,
+    Tracking,
+)
 
 from domain import ledger as ledger_module
 from domain.aggregate import current
@@ -208,6 +213,29 @@ def test_one_waits_for_what_comes_next(origin: Story) -> None:
 
     assert origin.ledger.wait_beyond(head, 10)
     thread.join()
+
+
+def test_who_waits_is_woken_once_a_commit_also_if_its_last_command_is_refused(
+    origin: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger: Ledger = origin.ledger
+    head, together = ledger.head, list[Write]()
+    monkeypatch.setattr(ledger._recorder, "submit", together.append)  # noqa: SLF001
+    token = current.set(origin._stamp(None))  # noqa: SLF001
+    for _ in range(2):
+        ledger.submit([Unit.open(UNIT, "支部", "branch", None)], lambda _: None)
+    current.reset(token)
+    waiting = Thread(target=ledger.wait_beyond, args=(head, 30), daemon=True)
+    waiting.start()
+
+    first, last = together
+    first.more = True
+    first.done.set_result([head + 1])
+    alive = waiting.is_alive()
+    last.done.set_exception(IntegrityError("taken"))
+    waiting.join(10)
+
+    assert (alive, waiting.is_alive()) == (True, False)
 
 
 def test_one_waits_no_longer_than_asked(origin: Story) -> None:

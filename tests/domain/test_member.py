@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from uuid import UUID
 
 import pytest
 
@@ -12,10 +13,11 @@ from domain.commands import (
     EndMembership,
     RecordAddress,
     RecordPhone,
+    RegisterByLetter,
     RegisterOutflow,
     ReportOutflow,
 )
-from domain.decisions.members import MemberKnown
+from domain.decisions.members import MemberKnown, PersonTaken
 from domain.errors import NothingChanged
 from domain.ledger import NotFound, NotOurs
 from domain.member import FullBeforeJoined, JoinedBeforeBirth, Member, MembershipOver
@@ -44,6 +46,22 @@ def test_a_person_has_one_file(origin: Story) -> None:
     known = origin.when(register_member()).then(ON_FILE)
 
     origin.when(register_member(name="张叁")).then_refused(MemberKnown, member=known.id)
+
+
+def test_whom_a_letter_has_brought_keeps_his_id(origin: Story) -> None:
+    origin.when(by_letter(name("li"))).then(ON_FILE)
+
+    assert origin.told[0].meta.subject == name("li")
+
+
+def test_a_letter_does_not_say_that_somebody_is_another_person_of_ours(origin: Story) -> None:
+    li = origin.given(name("li"), ON_FILE, about=name("li"))
+
+    origin.when(by_letter(li)).then_refused(PersonTaken, person=li)
+
+
+def by_letter(person: UUID) -> RegisterByLetter:
+    return RegisterByLetter(person=person, **dict(register_member()))
 
 
 def test_the_id_of_a_file_says_nothing_about_the_person(origin: Story) -> None:

@@ -112,6 +112,7 @@ def check(absence: Outflow) -> None:
         assert absence.open_offer is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_care_is_never_lost_and_never_held_twice(seed: int) -> None:
     print(f"seed {seed}")  # noqa: T201 - shown when it fails.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hmac
 import random
 from dataclasses import replace
 from itertools import combinations
@@ -11,15 +10,20 @@ from threading import Thread
 from uuid import UUID
 
 import pytest
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.hashes import SHA256, SM3, Hash
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
+from domain import suite
 from domain.records import decode, open_field
-from domain.sealing import SUITE, DataKey, Place, Sealed, Unopenable, draw, seal, unseal
+from domain.sealing import DataKey, Place, Sealed, Unopenable, draw, field_secret, seal, unseal
 from domain.values import DataClass
 from tests.support.golden import FixedKeyring, encode_fixed, example
 from tests.support.story import name
 
-KEY = DataKey.of(name("key"), name("zhang"), DataClass.CONTACT, b"k" * 32)
+HASHES = {"international": SHA256(), "guomi": SM3()}
+
+KEY = DataKey(name("key"), name("zhang"), DataClass.CONTACT, b"k" * 32)
 PLACE = Place("jiuquan", name("stream"), 3, "member.phone_recorded", 1)
 PHONE = "+8613900001234"
 SEALED = seal(PHONE, KEY, "phone", PLACE)
@@ -37,12 +41,19 @@ def parts(sealed: str) -> list[str]:
     return sealed.split(".")
 
 
+def expanded(key: DataKey, sealed: Sealed) -> bytes:
+    """The key of the field, by the library's HKDF."""
+    nonce = base64.urlsafe_b64decode(parts(sealed)[2] + "==")
+    info = b"waystation/field/v1" + nonce + PLACE.binding("phone", key.id)
+    return HKDFExpand(HASHES[suite.chosen().name], 32, info).derive(key.secret)
+
+
 def test_a_sealed_value_opens_where_it_stands() -> None:
     assert unseal(SEALED, KEY, "phone", PLACE) == PHONE
 
 
 def test_a_sealed_value_names_its_suite_and_key() -> None:
-    assert parts(SEALED)[:2] == [SUITE, KEY.id.hex]
+    assert parts(SEALED)[:2] == [suite.chosen().seals, KEY.id.hex]
     assert SEALED.key_id == KEY.id
 
 
@@ -64,22 +75,22 @@ def test_a_sealed_value_does_not_open_under_another_field() -> None:
 
 
 def test_another_key_does_not_open_it() -> None:
-    other = DataKey.of(KEY.id, KEY.subject, KEY.data_class, b"o" * 32)
+    other = DataKey(KEY.id, KEY.subject, KEY.data_class, b"o" * 32)
 
     with pytest.raises(Unopenable):
         unseal(SEALED, other, "phone", PLACE)
 
 
 def test_another_key_does_not_open_it_even_with_a_valid_tag() -> None:
-    """AES-GCM does not commit to its key; the value does."""
-    other = DataKey.of(KEY.id, KEY.subject, KEY.data_class, b"o" * 32)
-    suite, key_id, nonce, commitment, _ = parts(SEALED)
-    raw = base64.urlsafe_b64decode(nonce + "==")
-    box = AESGCM(b"o" * 32).encrypt(raw, b"forged", PLACE.binding("phone", KEY.id))
+    """GCM does not commit to its key; the value does."""
+    other = DataKey(KEY.id, KEY.subject, KEY.data_class, b"o" * 32)
+    word, key_id, nonce, commitment, _ = parts(SEALED)
+    raw, secret = base64.urlsafe_b64decode(nonce + "=="), expanded(other, SEALED)
+    box = suite.chosen().cipher(secret).encrypt(raw, b"forged", PLACE.binding("phone", KEY.id))
     forged = base64.urlsafe_b64encode(box).rstrip(b"=").decode()
 
     with pytest.raises(Unopenable):
-        unseal(Sealed(f"{suite}.{key_id}.{nonce}.{commitment}.{forged}"), other, "phone", PLACE)
+        unseal(Sealed(f"{word}.{key_id}.{nonce}.{commitment}.{forged}"), other, "phone", PLACE)
 
 
 @pytest.mark.parametrize("number", range(5))
@@ -146,13 +157,60 @@ def test_bindings_cannot_run_into_one_another() -> None:
     assert all(binding.count(b"\n") == 8 for binding in bindings)
 
 
-def test_the_commitment_is_an_hmac() -> None:
-    _, _, nonce, commitment, _ = parts(SEALED)
-    raw = base64.urlsafe_b64decode(nonce + "==")
+# A key of its own.
 
-    mac = hmac.digest(KEY.secret, b"waystation/commit/v1" + raw, "sha256")
 
-    assert base64.urlsafe_b64decode(commitment + "==") == mac
+def test_the_key_of_a_field_follows_from_the_key_of_its_class() -> None:
+    secret = field_secret(SEALED, KEY, "phone", PLACE)
+
+    assert secret == expanded(KEY, SEALED)
+    digest = Hash(HASHES[suite.chosen().name])
+    digest.update(b"waystation/commit/v1" + secret)
+    assert base64.urlsafe_b64decode(parts(SEALED)[3] + "==") == digest.finalize()
+
+
+def test_a_key_that_opens_nothing_is_not_shown() -> None:
+    other = DataKey(KEY.id, KEY.subject, KEY.data_class, b"o" * 32)
+
+    for key, field, place in (
+        (other, "phone", PLACE),
+        (KEY, "address", PLACE),
+        (KEY, "phone", ELSEWHERE["version"]),
+    ):
+        with pytest.raises(Unopenable):
+            field_secret(SEALED, key, field, place)
+
+
+def opens(sealed: Sealed, secret: bytes, field: str, place: Place) -> bool:
+    nonce, _, box = (base64.urlsafe_b64decode(each + "==") for each in parts(sealed)[2:])
+    try:
+        suite.chosen().cipher(secret).decrypt(nonce, box, place.binding(field, KEY.id))
+    except InvalidTag:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("seed", [20261126, 20261127, 20261128])
+def test_a_key_that_was_shown_opens_its_own_field_and_no_other(seed: int) -> None:
+    """One person and class throughout, also twice the same text: only what is shown opens."""
+    print(f"seed {seed}")  # noqa: T201 - shown when it fails.
+    rng = random.Random(seed)
+    trail = []
+    for version in range(1, 13):
+        place = replace(PLACE, version=version)
+        for field in ("phone", "address", "name"):
+            text = rng.choice([PHONE, "同一句话", str(version)])
+            trail.append((seal(text, KEY, field, place), field, place))
+    shown = rng.sample(range(len(trail)), rng.randrange(1, len(trail)))
+
+    keys = {at: field_secret(trail[at][0], KEY, *trail[at][1:]) for at in shown}
+
+    for at, (sealed, field, place) in enumerate(trail):
+        by = {shown_at for shown_at, secret in keys.items() if opens(sealed, secret, field, place)}
+        assert by == {at} & keys.keys()
+        for secret in keys.values():
+            with pytest.raises(Unopenable):
+                unseal(sealed, replace(KEY, secret=secret), field, place)
 
 
 def test_no_nonce_is_given_out_twice() -> None:
@@ -172,7 +230,6 @@ def test_no_nonce_is_given_out_twice() -> None:
 
 def test_secrets_do_not_show() -> None:
     assert "k" * 8 not in repr(KEY)
-    assert "cipher" not in repr(KEY)
 
 
 # Fields of facts.
@@ -196,7 +253,7 @@ def test_a_field_does_not_open_with_a_wrong_key_of_the_right_name() -> None:
 
     class Wrong(FixedKeyring):
         def key(self, key_id: UUID) -> DataKey | None:
-            return DataKey.of(key_id, name("zhang"), DataClass.CONTACT, b"w" * 32)
+            return DataKey(key_id, name("zhang"), DataClass.CONTACT, b"w" * 32)
 
     with pytest.raises(Unopenable):
         open_field(read, "phone", Wrong())

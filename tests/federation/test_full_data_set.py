@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from api.agreement.kept import proven_at
+from api.agreement.reconcile import Reconciler
 from api.storage.server import EmbeddedServer
 from domain.ledger import BATCH_MAX
 from domain.member import Member
@@ -18,7 +21,8 @@ from projections import activities, contacts, custody, roster
 from tests.federation import year as stories
 from tests.federation.shared import LEDGER, expected
 from tests.federation.year import STATIONS, Year, a_year
-from tests.support.federation import ORIGIN
+from tests.support.federation import NOW, ORIGIN
+from tests.sync.reconciling import ByHand
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +34,15 @@ SYMBOLS = {
     "personal": "△",
     "absent": "×",
 }
-READ_MODELS = ("roster", "custody", "contacts", "activities", "history")
+READ_MODELS = (
+    "roster",
+    "custody",
+    "contacts",
+    "activities",
+    "history",
+    "transfers",
+    "affiliations",
+)
 
 Streams = dict[tuple[Any, int], tuple[str, bytes]]
 
@@ -204,3 +216,21 @@ def test_a_read_model_built_anew_is_the_same(year: Year, code: str) -> None:
     assert {name: year.six[code].projector.rebuild(name) for name in READ_MODELS} == dict.fromkeys(
         READ_MODELS, True
     )
+
+
+# And both sign it. Last, because certificates are facts.
+
+
+@pytest.mark.parametrize("code", STATIONS)
+def test_the_origin_and_a_station_sign_that_they_agree(year: Year, code: str) -> None:
+    started = time.perf_counter()
+    way = ByHand(year.six, ORIGIN, code)
+
+    report = Reconciler(year.origin, lambda _: way, lambda: None).run(code, dry_run=False)
+
+    assert report.equal, report.first
+    assert report.last is not None
+    rows = sum(map(len, report.last.snapshot.hashes.values()))
+    sys.stdout.write(f"{code}: {rows} rows, {time.perf_counter() - started:.2f} s\n")
+    assert rows > 2_000
+    assert proven_at(year.origin, code) == proven_at(year.six[code], ORIGIN) == NOW

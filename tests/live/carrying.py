@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pprint import pformat
 
 from api.node import Node
@@ -20,26 +19,24 @@ PAUSE_S = 0.01
 class Carrying:
     """Kafka lanes for the nodes of a federation; `until` lets them work, for a minute at most."""
 
-    def __init__(self, made: Federation, bootstrap: str, settings: KafkaSettings) -> None:
-        self.made, self.bootstrap, self.settings = made, bootstrap, settings
+    def __init__(self, made: Federation, settings: KafkaSettings) -> None:
+        self.made, self.settings = made, settings
         self.lanes: dict[str, KafkaLanes] = {}
         self.woken: list[str] = []
 
     def __getitem__(self, code: str) -> KafkaLanes:
         return self.lanes[code]
 
-    def start(self, *codes: str, security: Mapping[str, str] | None = None) -> None:
-        settings = replace(self.settings, security=security or {})
+    def start(self, *codes: str, settings: KafkaSettings | None = None) -> None:
         for code in codes or self.made.nodes:
             node = self.made[code]
             self.lanes[code] = KafkaLanes(
-                self.bootstrap,
+                settings or self.settings,
                 code,
                 node.relay,
                 node.inbox,
                 clock=node.clock,
                 on_recorded=lambda code=code: self.woken.append(code),
-                settings=settings,
             )
             self.lanes[code].start()
 
@@ -97,11 +94,9 @@ def same_bytes(source: Node, destination: Node) -> int:
 
 
 @contextmanager
-def carrying(
-    made: Federation, bootstrap: str, settings: KafkaSettings | None = None
-) -> Iterator[Carrying]:
+def carrying(made: Federation, settings: KafkaSettings) -> Iterator[Carrying]:
     """Carry the lanes of a federation, and stop in the end."""
-    carried = Carrying(made, bootstrap, settings or KafkaSettings())
+    carried = Carrying(made, settings)
     carried.start()
     try:
         yield carried

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date
@@ -13,12 +14,13 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 from stdnum.cn.ric import calc_check_digit
 
+from api.service import Who
 from domain.commands import OfferCare, RecordContact
 from sync.envelope import LaneReceipt, Want
 from sync.kafka_settings import KafkaSettings
 from sync.keys import NodeKeys
 from tests.live.carrying import Carrying, arrived, carrying, same_bytes
-from tests.support.broker import Broker, running_broker
+from tests.support.broker import Broker, described, running_broker
 from tests.support.federation import (
     CHENGDU,
     NOW,
@@ -36,6 +38,8 @@ from tests.support.postgres import Database
 pytestmark = [pytest.mark.live, pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")]
 
 HOSTS = (CHENGDU, SHENZHEN)
+LIES = [("ce_type", b"waystation.receipt.v1"), ("ce_source", b"\xff"), ("content-type", b"")]
+"""What a message may say of itself without being believed."""
 
 
 @pytest.fixture(autouse=True)
@@ -57,14 +61,15 @@ def made(database: Database) -> Iterator[Federation]:
 
 
 @pytest.fixture
-def settings() -> KafkaSettings:
+def settings(broker: Broker) -> KafkaSettings:
     """Topics of the test's own."""
-    return KafkaSettings(topic=f"t{uuid4().hex[:8]}.{{destination}}.{{source}}")
+    topic = f"t{uuid4().hex[:8]}.{{destination}}.{{source}}"
+    return KafkaSettings(servers=(broker.bootstrap,), topic=topic)
 
 
 @pytest.fixture
-def carried(made: Federation, broker: Broker, settings: KafkaSettings) -> Iterator[Carrying]:
-    with carrying(made, broker.bootstrap, settings) as running:
+def carried(made: Federation, settings: KafkaSettings) -> Iterator[Carrying]:
+    with carrying(made, settings) as running:
         yield running
 
 
@@ -76,8 +81,8 @@ def mortal() -> Iterator[Broker]:
 
 
 @pytest.fixture
-def at_risk(made: Federation, mortal: Broker, settings: KafkaSettings) -> Iterator[Carrying]:
-    with carrying(made, mortal.bootstrap, settings) as running:
+def at_risk(made: Federation, mortal: Broker) -> Iterator[Carrying]:
+    with carrying(made, KafkaSettings(servers=(mortal.bootstrap,))) as running:
         yield running
 
 
@@ -131,7 +136,8 @@ def put(broker: Broker, topic: str, *values: bytes | None) -> None:
     """What a stranger does who may write a topic."""
     with closing(KafkaProducer(bootstrap_servers=broker.bootstrap)) as producer:
         for value in values:
-            producer.send(topic, value, key=b"stranger", partition=0).get(timeout=10)
+            sent = {"key": b"stranger", "headers": LIES, "partition": 0}
+            producer.send(topic, value, **sent).get(timeout=10)
 
 
 def test_care_passes_over_a_broker(made: Federation, carried: Carrying) -> None:
@@ -152,8 +158,24 @@ def test_care_passes_over_a_broker(made: Federation, carried: Carrying) -> None:
         "sent": head,
         "last_heard": NOW,
         "last_error": None,
+        "failures": 0,
         "retry_at": None,
     }
+    sent = made[ORIGIN].lanes.passed(CHENGDU, 1)["sent"].note
+    assert sent is not None
+    assert re.fullmatch(rf"{re.escape(topics(carried.settings)[1])}/0@\d+", sent)
+
+
+def test_topics_are_created_as_the_settings_state(
+    made: Federation, broker: Broker, settings: KafkaSettings, carried: Carrying
+) -> None:
+    in_care(made, carried)
+
+    wanted = settings.topic_options()
+    for topic in topics(settings):
+        partitions, configs = described(broker, topic)
+        assert partitions == wanted["num_partitions"]
+        assert wanted["configs"].items() <= configs.items()
 
 
 def test_a_broker_killed_in_the_middle_loses_nothing(
@@ -283,3 +305,24 @@ def test_what_a_stranger_puts_into_a_topic_harms_nobody(
     for host in HOSTS:
         assert same_bytes(made[host], made[ORIGIN]) > 0
         assert made[host].lanes.quarantined(0, 10) == []
+
+
+def test_keys_change_while_facts_are_under_way(made: Federation, carried: Carrying) -> None:
+    outflows = in_care(made, carried)
+    codes = (ORIGIN, *HOSTS)
+
+    for first in (300, 400):
+        for code in codes:
+            made[code].key_change.rotate(Who(person="wang"))
+        talk(made, outflows, first)
+        carried.settle()
+        carried.until(lambda: not any(made[code].key_change.waiting_for() for code in codes))
+        assert all(made[code].key_change.retire() for code in codes)
+    talk(made, outflows, 500)
+    carried.settle()
+
+    for host in HOSTS:
+        assert made[host].relay.peer(ORIGIN).verify_key == made[ORIGIN].keys.verify_key
+        assert made[ORIGIN].relay.peer(host).verify_key == made[host].keys.verify_key
+        assert same_bytes(made[host], made[ORIGIN]) > 0
+    assert [made[code].lanes.quarantined(0, 10) for code in codes] == [[]] * 3

@@ -13,7 +13,9 @@ import pytest
 from api.storage.server import EmbeddedServer
 from domain.commands import (
     AcceptInflow,
+    AdmitTransfer,
     AdoptPolicy,
+    ApproveTransfer,
     AskCorrection,
     CorrectAttendance,
     CorrectContact,
@@ -39,6 +41,8 @@ from domain.commands import (
     ReportInflow,
     ReportLost,
     ReportOutflow,
+    RequestTransfer,
+    SendTransfer,
     ShareOutflow,
     VoidOutflow,
     WithdrawContact,
@@ -47,7 +51,7 @@ from domain.policy import Terms
 from tests.support.people import LI_NUMBER, ZHANG_NUMBER, register_member
 from tests.support.postgres import empty_schema
 from tests.support.sides import Side, acquaint, settle, sides
-from tests.support.story import CHENGDU, ORIGIN
+from tests.support.story import CHENGDU, ORIGIN, TODAY
 
 NUMBERS = (ZHANG_NUMBER, LI_NUMBER, "11010519491231002X", "620902195003151235")
 
@@ -73,7 +77,7 @@ def acquainted(url: str) -> Iterator[Pair]:
         yield Pair(*made)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def schemas(postgres: EmbeddedServer) -> Iterator[Pair]:
     """One pair for a worker."""
     with acquainted(postgres.url) as made:
@@ -121,7 +125,32 @@ def stay(pair: Pair, number: str = ZHANG_NUMBER) -> UUID:
     return outflow
 
 
-@pytest.fixture(scope="session")
+def send(pair: Pair, member: UUID, **said: Any) -> UUID:
+    """A transfer of his to Chengdu is on its way, and Chengdu has heard of it."""
+    transfer = pair.origin.do(RequestTransfer(member=member, to=CHENGDU)).id
+    approve(pair, transfer)
+    pair.origin.do(SendTransfer(transfer=transfer, dues_paid_to=TODAY, **said))
+    pair.settle()
+    return transfer
+
+
+def approve(pair: Pair, transfer: UUID) -> None:
+    """Both levels, by two persons."""
+    story = pair.origin.story
+    for person, level in (("gao", "branch"), ("wang", "committee")):
+        story.person = person
+        pair.origin.do(ApproveTransfer.model_validate({"transfer": transfer, "level": level}))
+
+
+def admit(pair: Pair, transfer: UUID, dispatch: int = 1) -> None:
+    """Chengdu admits him, and the origin notes it."""
+    said = {"dispatch": dispatch, "branch": "第一支部"}
+    on = pair.host.story.now.date()
+    pair.host.do(AdmitTransfer(transfer=transfer, admitted_on=on, **said))
+    pair.settle()
+
+
+@pytest.fixture(scope="package")
 def history(postgres: EmbeddedServer) -> Iterator[Pair]:
     """A bit of everything, for all tests of a worker: leave the rows as they are found."""
     with acquainted(postgres.url) as made:
@@ -182,6 +211,8 @@ def _second(pair: Pair, outflow: UUID) -> None:
     pair.settle()
     host.do(LinkParticipation(outflow=outflow))
     origin.do(RecordReturn(outflow=outflow, returned_on=date(2025, 9, 1), conduct="表现良好"))
+    transfer = send(pair, origin.table("roster_flow")[outflow]["member"])
+    admit(pair, transfer)
 
 
 def _third(pair: Pair) -> None:

@@ -22,7 +22,9 @@ from domain.commands import (
     ReportInflow,
     ReportOutflow,
 )
-from projections.custody import BOARD, CLAIMS, Turn, turn
+from domain.policy import Terms
+from projections.custody import BOARD, CLAIMS, turn
+from projections.turn import Turn
 from tests.projections.conftest import Pair, accept, leave, offer, stay
 from tests.support.people import LI_NUMBER, register_member
 from tests.support.sides import Side
@@ -38,7 +40,7 @@ def board(side: Side, outflow: UUID, *, open_: bool = True) -> list[dict[str, An
 def whose(side: Side, outflow: UUID) -> Turn | None:
     rows = board(side, outflow, open_=False)
     assert len(rows) == 1
-    return turn(rows[0], REGISTER, REPORT_IN)
+    return turn(rows[0], Terms())
 
 
 def both(pair: Pair, outflow: UUID) -> Turn | None:
@@ -143,7 +145,8 @@ def test_a_stay_that_has_ended_waits_for_the_origin(pair: Pair) -> None:
     found = both(pair, outflow)
 
     assert found is not None
-    assert (found.whose, found.since, found.until) == (ORIGIN, NOW, None)
+    assert found[:3] == (ORIGIN, NOW, NOW + timedelta(days=REGISTER))
+    assert found.clock == "registration_days"
     assert "RecordReturn" in found.action
 
 

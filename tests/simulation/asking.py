@@ -21,6 +21,7 @@ from domain.commands import (
     EndInflow,
     FindMember,
     HoldActivity,
+    LapseOffer,
     LinkParticipation,
     MarkAttendance,
     OfferCare,
@@ -33,15 +34,20 @@ from domain.commands import (
     RefuseClaim,
     RegisterMember,
     RegisterOutflow,
+    ReissueLetter,
     ReportInflow,
+    RequestTransfer,
+    SendTransfer,
     ShareOutflow,
     VoidOutflow,
 )
 from domain.inflow import Inflow
 from domain.outflow import Outflow
+from tests.simulation.transferring import Transferring
 from tests.support.federation import CHENGDU, ORIGIN, SHENZHEN
 
-CODES = (ORIGIN, CHENGDU, SHENZHEN)
+CODES = (ORIGIN, CHENGDU, SHENZHEN, "lanzhou", "wuhan", "xian", "xining")
+"""The first so many of them take part."""
 
 Kinds = dict[Callable[..., Command | None], int]
 """What can be asked, and how often it is."""
@@ -50,13 +56,21 @@ Kinds = dict[Callable[..., Command | None], int]
 class Desk:
     """What has been asked so far, and what could be asked next of one organization."""
 
-    def __init__(self, rng: Random) -> None:
-        self._rng = rng
+    def __init__(self, rng: Random, codes: tuple[str, ...], transfers: float = 0.0) -> None:
+        self._rng, self._codes = rng, codes
         self._numbers = 0
-        self.known: dict[str, list[Any]] = defaultdict(list)
+        self.known: dict[Any, list[Any]] = defaultdict(list)
+        self.numbers: dict[UUID, str] = {}
+        """By the person's id, his id number."""
+        self.rate, self.transferring = transfers, Transferring(rng, self)
+        """How often a transfer is what is thought of."""
+        self.agreed: Callable[[], date] | None = None
+        """In place of each node's own date, where what is asked must not depend on clocks."""
 
     def ask(self, node: Any) -> Command | None:
         """A command for a node, chosen by what it knows; None when nothing comes to mind."""
+        if self.rate and self._rng.random() < self.rate:
+            return self.transferring.ask(node)
         outflow = self._outflow(node)
         if outflow is None:
             kinds = _BEGINNING
@@ -86,6 +100,11 @@ class Desk:
         match command:
             case RegisterMember():
                 self.known["member", code].append(id_)
+                self.numbers[id_] = command.number
+            case RequestTransfer():
+                self.known["transfer"].append(id_)
+            case SendTransfer() | ReissueLetter():
+                self.transferring.sent(command)
             case RegisterOutflow():
                 self.known["outflow"].append(id_)
             case FindMember():
@@ -97,12 +116,14 @@ class Desk:
 
     def today(self, node: Any) -> date:
         """The civil date by that node's own clock."""
+        if self.agreed is not None:
+            return self.agreed()
         return node.clock().astimezone(CIVIL_ZONE).date()
 
-    def _day(self, node: Any) -> date:
-        return self.today(node) - timedelta(days=self._rng.choice((0, 0, 0, 1, 3, 20, 100)))
+    def day(self, node: Any) -> date:
+        return self.today(node) - timedelta(days=self._rng.choice((0, 0, 0, 1, 3, 20, 400)))
 
-    def _pick(self, *kind: str) -> Any:
+    def pick(self, *kind: str) -> Any:
         found = self.known[kind if len(kind) > 1 else kind[0]]
         return self._rng.choice(found) if found else None
 
@@ -110,15 +131,15 @@ class Desk:
         here = [o for id_ in self.known["outflow"] if (o := node.ledger.find(Outflow, id_))]
         return self._rng.choice(here) if here else None
 
-    def _peer(self, node: Any) -> str:
-        return self._rng.choice([code for code in CODES if code != node.settings.code])
+    def peer(self, node: Any) -> str:
+        return self._rng.choice([code for code in self._codes if code != node.settings.code])
 
     # What can be asked.
 
     def wait(self, _: Any, __: Outflow) -> None:
         """Others have to speak first."""
 
-    def _register(self, node: Any, _: Outflow | None) -> Command:
+    def register(self, node: Any, _: Outflow | None) -> Command:
         self._numbers += 1
         day = CODES.index(node.settings.code) + 1
         base = f"620902197702{day:02d}{self._numbers % 1000:03d}"
@@ -136,27 +157,30 @@ class Desk:
         )
 
     def depart(self, node: Any, _: Outflow | None) -> Command | None:
-        member = self._pick("member", node.settings.code)
+        member = self.pick("member", node.settings.code)
         if member is None:
-            return self._register(node, None)
+            return self.register(node, None)
         left_on = self.today(node) - timedelta(days=self._rng.randint(30, 60))
         said = {"member": member, "left_on": left_on, "destination": "四川省成都市"}
         return RegisterOutflow.model_validate(said)
 
     def phone(self, node: Any, _: Outflow | None) -> Command | None:
-        member = self._pick("member", node.settings.code)
+        member = self.pick("member", node.settings.code)
         number = f"138{self._rng.randint(0, 10**8 - 1):08d}"
         return member and RecordPhone(member=member, phone=number)
 
     def offer(self, node: Any, outflow: Outflow) -> Command:
         days = self._rng.choice([1, 7, 30])
-        host, claim = self._peer(node), None
-        if self._rng.random() < 0.3 and (found := self._pick("found", node.settings.code)):
+        host, claim = self.peer(node), None
+        if self._rng.random() < 0.3 and (found := self.pick("found", node.settings.code)):
             host, claim = found
         return OfferCare(outflow=outflow.id, host=host, valid_days=days, claim=claim)
 
     def recall(self, _: Any, outflow: Outflow) -> Command:
         return RecallOffer(outflow=outflow.id, offer=self._number(outflow), reason="另行安排")
+
+    def lapse(self, _: Any, outflow: Outflow) -> Command:
+        return LapseOffer(outflow=outflow.id, offer=self._number(outflow))
 
     def _number(self, outflow: Outflow) -> int:
         if self._rng.random() < 0.9 and outflow.offers:
@@ -169,7 +193,7 @@ class Desk:
             offer=self._number(outflow),
             branch="驻外第一党支部",
             liaison="李干事",
-            accepted_on=self._day(node),
+            accepted_on=self.day(node),
         )
 
     def decline(self, _: Any, outflow: Outflow) -> Command:
@@ -181,16 +205,16 @@ class Desk:
         )
 
     def arrive(self, node: Any, outflow: Outflow) -> Command:
-        return ReportInflow(outflow=outflow.id, on=self._day(node))
+        return ReportInflow(outflow=outflow.id, on=self.day(node))
 
     def link(self, _: Any, outflow: Outflow) -> Command:
         return LinkParticipation(outflow=outflow.id)
 
     def find(self, node: Any, _: Outflow | None) -> Command:
-        return FindMember(origin=self._peer(node), name="王五", phone="13900001234")
+        return FindMember(origin=self.peer(node), name="王五", phone="13900001234")
 
     def answer_claim(self, node: Any, outflow: Outflow) -> Command | None:
-        found = self._pick("found", node.settings.code)
+        found = self.pick("found", node.settings.code)
         if found is None:
             return None
         if self._rng.random() < 0.3:
@@ -203,17 +227,17 @@ class Desk:
 
     def contact(self, node: Any, outflow: Outflow) -> Command:
         said = {"method": "电话", "by": "王联络", "condition": "身体健康"}
-        return RecordContact.model_validate({"outflow": outflow.id, "on": self._day(node), **said})
+        return RecordContact.model_validate({"outflow": outflow.id, "on": self.day(node), **said})
 
     def mend_contact(self, node: Any, _: Outflow) -> Command | None:
-        contact = self._pick("contact", node.settings.code)
+        contact = self.pick("contact", node.settings.code)
         return contact and CorrectContact(contact=contact, condition="住院", reason="误记")
 
     def hold(self, node: Any, _: Outflow | None) -> Command:
-        return HoldActivity(on=self._day(node), title="主题党日")
+        return HoldActivity(on=self.day(node), title="主题党日")
 
     def attend(self, node: Any, outflow: Outflow) -> Command | None:
-        activity = self._pick("activity", node.settings.code)
+        activity = self.pick("activity", node.settings.code)
         mark = self._rng.choice(["present", "absent", "sick"])
         return activity and MarkAttendance(activity=activity, outflow=outflow.id, mark=mark)
 
@@ -229,13 +253,13 @@ class Desk:
         return VoidOutflow(outflow=outflow.id, reason="误登", second_person="复核人")
 
     def share(self, node: Any, outflow: Outflow) -> Command:
-        return ShareOutflow(outflow=outflow.id, to=self._peer(node), purpose="联合管理")
+        return ShareOutflow(outflow=outflow.id, to=self.peer(node), purpose="联合管理")
 
 
 _BEGINNING: Kinds = {Desk.depart: 3, Desk.find: 1, Desk.hold: 1}
 _FREE: Kinds = {
     Desk.offer: 12,
-    Desk.answer_claim: 3,
+    Desk.answer_claim: 5,
     Desk.share: 1,
     Desk.relocate: 1,
     Desk.come_back: 1,
@@ -243,7 +267,14 @@ _FREE: Kinds = {
     Desk.depart: 1,
     Desk.phone: 1,
 }
-_WAITING: Kinds = {Desk.wait: 12, Desk.recall: 3, Desk.come_back: 1, Desk.void: 1, Desk.share: 1}
+_WAITING: Kinds = {
+    Desk.wait: 12,
+    Desk.recall: 3,
+    Desk.lapse: 1,
+    Desk.come_back: 1,
+    Desk.void: 1,
+    Desk.share: 1,
+}
 _AWAY: Kinds = {
     Desk.wait: 2,
     Desk.relocate: 4,

@@ -18,7 +18,7 @@ from string import Template
 from typing import Self
 
 from kafka import KafkaAdminClient
-from kafka.admin import NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import KafkaError
 
 from tests.support.java import CONFIGURATION, java
@@ -115,13 +115,14 @@ class Broker:
     def _properties(self) -> Path:
         return self.folder / "server.properties"
 
-    def _format(self) -> None:
+    def _configuration(self) -> str:
         template = Template((CONFIGURATION / "server.properties").read_text())
-        self._properties.write_text(
-            template.substitute(
-                broker=self._broker, controller=self._controller, data=self._data.absolute()
-            )
+        return template.substitute(
+            broker=self._broker, controller=self._controller, data=self._data.absolute()
         )
+
+    def _format(self) -> None:
+        self._properties.write_text(self._configuration())
         if (self._data / "meta.properties").exists():
             return
         tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id(), "-c"]
@@ -176,6 +177,16 @@ class Broker:
                 return bool(admin.describe_cluster()["brokers"])
         except KafkaError:
             return False
+
+
+def described(broker: Broker, topic: str) -> tuple[int, dict[str, str]]:
+    """How many partitions a topic has, and all its settings."""
+    asked = ConfigResource(ConfigResourceType.TOPIC, topic)
+    with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap)) as admin:
+        (found,) = admin.describe_topics([topic])
+        configs = admin.describe_configs([asked], config_filter="all")
+    (of_topics,) = configs.values()
+    return len(found["partitions"]), {n: said["value"] for n, said in of_topics[topic].items()}
 
 
 def free_ports(number: int) -> list[int]:

@@ -13,14 +13,32 @@ from pathlib import Path
 from typing import Any, get_args
 
 from api.routes.commands import COMMANDS as PATHS
-from domain import activity, attendance, inflow, member, organization, policy, unit
+from domain import (
+    activity,
+    admission,
+    agreement,
+    attendance,
+    erasure,
+    inflow,
+    member,
+    organization,
+    pact,
+    passage,
+    policy,
+    signet,
+    unit,
+)
 from domain.aggregate import Fact
+from domain.agreement import CERTIFICATE_MAX
 from domain.catalogue import AGGREGATES, FACTS, PRIVATE
 from domain.commands import AUTOMATIC, Command, Departure
+from domain.destruction import DESTROYED_MAX
 from domain.errors import Invalid, Refusal
+from domain.purposes import CLASSES, PSEUDONYMOUS, PURPOSES, RETENTION, SAID, Purpose
 from domain.records import PERSONAL
-from domain.values import NAME_MAX, NOTES_MAX, TEXT_MAX
+from domain.values import NAME_MAX, NOTES_MAX, TEXT_MAX, DataClass
 from sync.errors import LaneFault
+from tests.support import asyncapi
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 PACKAGES = ("domain", "projections", "sync", "api")
@@ -36,19 +54,42 @@ WORDS = {
     "IdNumber": "公民身份号码, 18 characters or the old 15 digits; the check digit is checked",
     "Phone": "a telephone number, kept as E.164",
     "Digest": "SHA-256 in hex",
+    "DispatchNumber": "1, 2, 3 …: the number of a letter, or its equal online, of one transfer",
+    "Letter": "the number of a letter: 1 to 64 characters",
+    "ValidDays": f"1 to {passage.LETTER_VALID_MAX_DAYS}",
+    "Short": "text of at most 64 characters",
+    "Number": "1, 2, 3 …: the rows of the access log are numbered without a gap",
     "OfferNumber": "1, 2, 3 …: the number of an offer within one absence",
     "AwareDatetime": "a moment with its zone",
     "Peer": " · ".join(f"`{name}`" for name in organization.Peer.model_fields),
+    "CertificateText": f"JSON in one line, at most {CERTIFICATE_MAX:,} characters, as signed",
+    "Signature": " · ".join(f"`{name}`" for name in agreement.Signature.model_fields),
+    "Succession": " · ".join(f"`{name}`" for name in signet.Succession.model_fields),
+    "PublicKey": "32 bytes, base64",
+    "Classes": " · ".join(f"`{each}`" for each in DataClass) + ": one or more",
+    "Keys": f"ids of keys, at most {DESTROYED_MAX:,}",
+    "SignatureText": "64 bytes, base64",
+    "Streams": f"ids of streams, 1 to {erasure.STREAMS_MAX}",
+    "Purpose": "1 to 64 characters",
+    "Reads": "by stored name, the newest schema version a node can read",
+    "PactTerms": " · ".join(f"`{name}`" for name in pact.PactTerms.model_fields),
     "Terms": " · ".join(f"`{name}`" for name in policy.Terms.model_fields),
 }
 CHOICES: dict[str, Any] = {
     "ActivityKind": activity.ActivityKind,
+    "AskedBy": erasure.AskedBy,
     "Because": inflow.Because,
     "Category": member.Category,
+    "Channel": passage.Channel,
     "DeclineReason": inflow.Reason,
+    "ErasureGround": erasure.ErasureGround,
+    "Ground": admission.Ground,
+    "Level": passage.Level,
     "Mark": attendance.Mark,
     "OrgKind": organization.OrgKind,
     "Reason": inflow.Reason,
+    "How": signet.How,
+    "Succeeded": organization.Succeeded,
     "UnitKind": unit.UnitKind,
     "Via": inflow.Via,
 }
@@ -60,19 +101,43 @@ SEALED = {
     "Restricted": "restricted",
 }
 
+# Commands whose path does more than take them, and fills in what only a node can know.
+ELSEWHERE = {
+    "RequestErasure": ["/erasures"],
+    "GrantErasure": ["/erasures/{erasure}/grant"],
+    "ConsultRestricted": ["/erasures/{erasure}/consultations"],
+}
+
 # For every aggregate: who keeps it, and who hears of it.
 KEPT: dict[str, tuple[str, str]] = {
     "Organization": ("the organization itself", "nobody: it never leaves the node"),
     "Station": ("the organization that set it up", "its peers"),
     "Unit": ("the organization it is part of", "nobody"),
     "Policy": ("the organization", "its peers"),
-    "Member": ("the origin", "whoever is offered the care, or told for another purpose"),
-    "Outflow": ("the origin", "whoever is offered the care, or told for another purpose"),
+    "Signet": ("the organization", "its peers, from the first change on"),
+    "Member": (
+        "the origin",
+        "whoever is offered the care, is sent a transfer, or told for another purpose",
+    ),
+    "Outflow": (
+        "the origin",
+        "whoever is offered the care, receives the member, or told for another purpose",
+    ),
     "Inflow": ("the host", "the origin"),
     "Claim": ("the origin", "the host that found the member"),
+    "Transfer": ("the origin", "the receiver, from when it is sent"),
+    "Admission": ("the receiver", "the origin; once filed, hosts the receiver is acquainted with"),
     "Contact": ("whoever made it", "the origin, or who had the care that day"),
     "Activity": ("its organizer", "whoever hears of a mark at it"),
     "Attendance": ("the activity's organizer", "the origin, or who had the care that day"),
+    "Agreement": ("each of the two that signed", "the other"),
+    "Access": ("the organization itself", "nobody: it never leaves the node"),
+    "Erasure": (
+        "whoever asks: the keeper of a file of the person's",
+        "everybody who may hold a key of the person",
+    ),
+    "Destruction": ("each holder of keys", "whoever asked"),
+    "Pact": ("whoever lets a peer open its facts", "that peer"),
 }
 
 
@@ -130,8 +195,9 @@ def facts() -> str:
         "when it happened and how exactly that is known, author, keeper, subject, audience, "
         "source, causation, correlation, the edition of the policy it was judged by, and what it "
         "corrects.\n\n"
-        "A *data class* in the third column means that the field is sealed with the subject's key "
-        "of that class from the first stored byte; it opens for whoever was granted that key.\n"
+        "A *data class* in the third column means that the field is sealed from the first stored "
+        "byte, with a key of its own that follows from the subject's key of that class; it opens "
+        "for whoever was granted that one, or shown [the field's](passport.md).\n"
         f"No peer may author {private}.\n{body}{legend(body)}"
     )
 
@@ -164,7 +230,7 @@ def problems() -> str:
         for kind in sorted(known(Refusal) - {Refusal, Invalid}, key=lambda kind: kind.code())
     )
     faults = "".join(
-        f"\n### {kind.code()}\n\n{kind.sentence()}\n"
+        f"\n### {kind.code()}\n\n{kind.sentence()}\n" + (f"\n{kind.mend}\n" if kind.mend else "")
         for kind in sorted(known(LaneFault) - {LaneFault}, key=lambda kind: kind.code())
     )
     return (
@@ -188,7 +254,17 @@ def known(kind: type[Any]) -> set[type[Any]]:
 def all_commands() -> str:
     """命令: everything that can be asked of a node."""
     parts = []
-    for module in ("home", "members", "origin", "host", "contacts", "activities", "automatic"):
+    for module in (
+        "home",
+        "members",
+        "origin",
+        "host",
+        "transfers",
+        "contacts",
+        "activities",
+        "erasures",
+        "automatic",
+    ):
         parts.append(f"\n## {module}\n\n{sentence(_doc(module))}\n")
         parts += [
             _command(kind)
@@ -213,6 +289,7 @@ def _doc(module: str) -> str | None:
 
 def _command(kind: type[Command]) -> str:
     paths = [path for path, each, _ in PATHS if each is kind]
+    paths += ELSEWHERE.get(kind.__name__, [])
     way = f"`POST {paths[0]}`" if paths else "Not over HTTP."
     if kind in AUTOMATIC:
         way = "The node asks it of itself."
@@ -224,7 +301,51 @@ def _command(kind: type[Command]) -> str:
     return f"\n### {kind.__name__}\n\n{sentence(kind.__doc__)} {way}\n\n{said}"
 
 
-PAGES = {"facts.md": facts, "problems.md": problems, "commands.md": all_commands}
+def purposes() -> str:
+    """用途: why each personal field is processed, and for how long."""
+    rows = [
+        (
+            f"`{topic}`",
+            f"`{name}`",
+            str(dict(PERSONAL[topic])[name]),
+            f"`{each.under}`",
+            each.purpose,
+            each.basis,
+        )
+        for topic, said in PURPOSES.items()
+        for name, each in said.items()
+    ]
+    agreed = [(f"`{p}`", SAID[p], ", ".join(map(str, CLASSES[p]))) for p in Purpose]
+    kept = [(str(each), f"{known.years}", known.reason) for each, known in RETENTION.items()]
+    return (
+        f"# 用途与期限 Purposes\n\n{MADE}\n"
+        "For what each personal field is processed and on which legal basis, and how long its "
+        "class is kept.\n"
+        "The articles are those of the 个人信息保护法 (PIPL). Whether a duty under Party rules is "
+        "a statutory duty in its sense is for the owner of a node to have answered.\n\n"
+        + table(
+            ("fact", "field", "data class", "agreed as", "用途 purpose", "依据 legal basis"), rows
+        )
+        + f"\nWhat is not sealed of a fact about a person: {PSEUDONYMOUS.purpose}; "
+        f"{PSEUDONYMOUS.basis}. It is kept as long as the ledger.\n"
+        "\n## 同步约定的用途 For what a pact can be concluded\n\n"
+        "A class can be agreed on for a purpose that needs it, and for no other.\n\n"
+        + table(("purpose", "用途", "data classes"), agreed)
+        + "\n## 保存期限 Retention\n\n"
+        "Years from the end of the membership, or from the transfer away, after which the keys of "
+        "a class are due to be destroyed. A policy may give others (`retention`), and say that "
+        "the node destroys by itself what is due; otherwise it is listed at `GET /retention`.\n\n"
+        + table(("data class", "years", "why so long"), kept)
+    )
+
+
+PAGES = {
+    "facts.md": facts,
+    "purposes.md": purposes,
+    "problems.md": problems,
+    "commands.md": all_commands,
+    "asyncapi.yaml": asyncapi.document,
+}
 
 
 def write() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -20,16 +20,22 @@ from domain.ledger import Ledger, Receipt
 from domain.records import audience, key_ids
 from domain.values import DataClass, OrgCode
 from projections.activities import Activities
+from projections.affiliations import Affiliations
 from projections.contacts import Contacts
 from projections.custody import Custody
+from projections.figures import Figures
 from projections.history import History
+from projections.phones import Phones
 from projections.projection import Row
 from projections.roster import Roster
 from projections.store import Projector
+from projections.transfers import Transfers
+from tests.support.anew import begin_anew
 from tests.support.people import founded
+from tests.support.postgres import remove_all
 from tests.support.story import Story
 
-MODELS = (Roster, Custody, Contacts, Activities, History)
+MODELS = (Roster, Custody, Contacts, Activities, History, Transfers, Affiliations, Figures, Phones)
 GRANTED = {DataClass.IDENTITY, DataClass.CONTACT}
 
 
@@ -38,9 +44,13 @@ class Side:
 
     def __init__(self, url: str, schema: str, org: OrgCode) -> None:
         self.org, self.database = org, Connections(url, schema)
-        NodeKeyring(self.database, org, b"m" * 32, b"b" * 32)
-        self.recorder = GroupRecorder(self.database, keyring_module.BESIDE)
-        self.begin()
+        with ExitStack() as begun:
+            begun.callback(self.database.close)
+            NodeKeyring(self.database, org, b"m" * 32, b"b" * 32)
+            self.recorder = GroupRecorder(self.database, keyring_module.BESIDE)
+            begun.callback(self.recorder.close)
+            self.begin()
+            self._exit = begun.pop_all()
 
     def begin(self) -> None:
         """Everything but the tables, as when a process starts."""
@@ -51,11 +61,11 @@ class Side:
 
     def wipe(self) -> None:
         """Begin anew; much quicker than another schema."""
-        tables = [table.name for model in MODELS for table in model.tables]
-        own = ("stored_events", "bookmarks", "subject_key")
+        models = [table.name for model in MODELS for table in model.tables]
         with self.database.connection() as conn:
-            conn.execute(f"TRUNCATE {', '.join((*own, *tables))} RESTART IDENTITY")
+            remove_all(conn, "subject_key", *models)
             conn.execute("UPDATE read_model SET position = 0")
+        begin_anew(self.recorder)
         self.begin()
 
     def new_projector(self) -> Projector:
@@ -106,8 +116,7 @@ class Side:
         return {next(iter(row.values())): row for row in found}
 
     def close(self) -> None:
-        self.recorder.close()
-        self.database.close()
+        self._exit.close()
 
 
 def acquaint(made: list[Side]) -> None:
@@ -119,13 +128,13 @@ def acquaint(made: list[Side]) -> None:
 @contextmanager
 def sides(url: str, *named: tuple[str, OrgCode]) -> Iterator[list[Side]]:
     """Sides by schema and code, acquainted with one another."""
-    made = [Side(url, schema, org) for schema, org in named]
-    try:
+    with ExitStack() as stack:
+        made = []
+        for schema, org in named:
+            made.append(Side(url, schema, org))
+            stack.callback(made[-1].close)
         acquaint(made)
         yield made
-    finally:
-        for side in made:
-            side.close()
 
 
 def settle(*made: Side) -> None:

@@ -20,7 +20,8 @@ from domain.errors import Refusal
 from domain.ledger import Ledger, Receipt
 from domain.records import PERSONAL, encode, open_field
 from domain.values import Author, Occurred, OrgCode, Source
-from tests.support.postgres import Database
+from tests.support.anew import begin_anew
+from tests.support.postgres import Database, remove_all
 
 NOW = datetime(2026, 1, 5, 1, 0, tzinfo=UTC)
 """2026-01-05, nine in the morning in Jiuquan."""
@@ -177,7 +178,8 @@ class Slate:
     def story(self, org: OrgCode) -> Story:
         """A story on an empty ledger."""
         with self._connections.connection() as conn:
-            conn.execute("TRUNCATE stored_events, bookmarks, subject_key RESTART IDENTITY")
+            remove_all(conn, "subject_key")
+        begin_anew(self._recorder)
         keyring = NodeKeyring(self._connections, org, b"m" * 32, b"b" * 32)
         return Story(Ledger(org, self._recorder, keyring))
 

@@ -17,7 +17,7 @@ from tests.sync.pen import Pen
 VECTORS = Path(__file__).parents[3] / "shared" / "vectors"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def theatre(postgres: EmbeddedServer) -> Iterator[Stage]:
     """One stage a worker."""
     with stage(postgres.url, "sync") as made:
@@ -29,12 +29,17 @@ def three(theatre: Stage) -> Iterator[Staged]:
     """The origin and two stations, acquainted, knowing nothing."""
     theatre.empty()
     with ExitStack() as stack:
-        made = Staged(theatre, stack)
-        made.found(ORIGIN)
-        for code in (CHENGDU, SHENZHEN):
-            made.found(code, "station")
-            made.acquaint(ORIGIN, code, HOST_MAY_OPEN)
-        yield made
+        yield acquainted(theatre, stack)
+
+
+def acquainted(theatre: Stage, stack: ExitStack, *, told: bool = False) -> Staged:
+    """The three on an empty stage."""
+    made = Staged(theatre, stack)
+    made.found(ORIGIN)
+    for code in (CHENGDU, SHENZHEN):
+        made.found(code, "station")
+        made.acquaint(ORIGIN, code, HOST_MAY_OPEN, told=told)
+    return made
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.aggregate import Fact
+from domain.agreement import Agreement
 from domain.outflow import Outflow
 from domain.policy import Policy
 from domain.sealing import DataKey, Place, key_id_of, seal
@@ -21,7 +22,7 @@ from tests.support.federation import CHENGDU, NOW, ORIGIN, SHENZHEN, depart, reg
 from tests.support.stage import Staged
 from tests.sync.pen import Pen
 
-KEY = DataKey.of(key_id_of(b"k" * 32), uuid4(), DataClass.NOTES, b"k" * 32)
+KEY = DataKey(key_id_of(b"k" * 32), uuid4(), DataClass.NOTES, b"k" * 32)
 
 
 def parked(pen: Pen) -> list[tuple[int, UUID, int, str]]:
@@ -152,6 +153,24 @@ def outflow_entry(pen: Pen, member: UUID, stream: UUID | None = None, **said: An
         stream or Outflow.id_of(member, 1),
         **{"subject": member, "member": str(member), "left_on": "2025-03-01", **said},
     )
+
+
+CERTIFIED = {
+    "peer": CHENGDU,
+    "at": "2026-01-05T01:00:00Z",
+    "certificate": '{"parties":[]}',
+    "signatures": [],
+    "salt": "5" * 64,
+    "position": 1,
+}
+
+
+def test_a_certificate_stands_in_the_place_of_its_pair(pen: Pen) -> None:
+    right = pen.entry("agreement.certified", Agreement.id_of(ORIGIN, CHENGDU), **CERTIFIED)
+
+    assert pen.send(right).recorded == 1
+    ours = pen.entry("agreement.certified", Agreement.id_of(CHENGDU, ORIGIN), **CERTIFIED)
+    stops_only_itself(pen, ours, "not-their-topic")
 
 
 def test_an_absence_takes_the_place_that_follows_from_its_member(pen: Pen) -> None:
@@ -329,6 +348,10 @@ class _Nobody:
     org, to = ORIGIN, CHENGDU
 
 
+OURS = ("organization.", "pact.")
+"""What a node has put down about its peers before any of them says a word."""
+
+
 @pytest.mark.parametrize("topic", ["activity.held", "future.thing"])
 @pytest.mark.parametrize("state", bad_states().values(), ids=bad_states())
 def test_a_malformed_state_is_set_aside(pen: Pen, state: str, topic: str) -> None:
@@ -339,7 +362,7 @@ def test_a_malformed_state_is_set_aside(pen: Pen, state: str, topic: str) -> Non
     outcome = pen.raw(state, topic)
 
     assert (outcome.fault, outcome.recorded) == (None, 0)
-    assert pen.receiver.ledger.since(0)[-1].record.topic.startswith("organization.")
+    assert pen.receiver.ledger.since(0)[-1].record.topic.startswith(OURS)
     assert [reason for *_, reason in parked(pen)] == ["malformed"]
 
 
@@ -410,8 +433,7 @@ def test_what_a_stream_opens_with_is_known_for_every_kind() -> None:
 
     kinds: set[type] = {fact.AGGREGATE for fact in FACTS.values()}
     opened: set[type] = {FACTS[topic].AGGREGATE for topic in OPENING}
-    [private] = kinds - opened
-    assert private.__name__ == "Organization"
+    assert {kind.__name__ for kind in kinds - opened} == {"Organization", "Access"}
     assert all(issubclass(FACTS[topic], Fact) for topic in OPENING)
 
 
@@ -478,7 +500,7 @@ def test_a_value_whose_key_was_not_granted_stays_sealed(pen: Pen) -> None:
 def test_a_key_once_held_is_not_replaced(pen: Pen) -> None:
     one, two = uuid4(), uuid4()
     send_noted(pen, sealed_note(one), one, granted=True)
-    other = DataKey.of(KEY.id, KEY.subject, KEY.data_class, b"o" * 32)
+    other = DataKey(KEY.id, KEY.subject, KEY.data_class, b"o" * 32)
     binding = grant_binding(pen.org, pen.to, KEY.id, KEY.subject, KEY.data_class)
     wrapped = b64(wrap(other.secret, pen.receiver.keys.sealing_key, binding))
     grant = Grant(key=KEY.id, subject=KEY.subject, data_class=KEY.data_class, wrapped=wrapped)

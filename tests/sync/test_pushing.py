@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Self
@@ -12,7 +12,7 @@ import pytest
 
 from domain.commands import OfferCare
 from sync import lane, pushing
-from sync.broker import MISSING, TEND_S, Broker, Names, Read, Refused, Unreachable
+from sync.broker import MISSING, TEND_S, Broker, Names, Read, Refused, Settle, Unreachable
 from sync.carrier import Carrier, Parcel
 from sync.pushing import IN_FLIGHT_MAX, SILENCE_S, Receiver, Sender
 from tests.support.federation import CHENGDU, ORIGIN, SHENZHEN, ZHANG, accept, depart, register
@@ -64,7 +64,7 @@ class View:
         self._broker.topics |= {name: [] for name in may}
         return {name: "not allowed" for name in names if name not in may}
 
-    def send(self, topic: str, parcel: Parcel, settle: Callable[[str | None], None]) -> None:
+    def send(self, topic: str, parcel: Parcel, settle: Settle) -> None:
         if topic not in self._broker.topics:
             raise Refused("no such topic")
         if self._broker.mute:
@@ -72,7 +72,7 @@ class View:
         fault = "denied" if topic in self._broker.refusing else None
         if fault is None:
             self._broker.topics[topic].append(parcel.wire)
-        settle(fault)
+        settle(fault, f"{topic}/0@{len(self._broker.topics[topic]) - 1}")
 
     def end(self, topic: str) -> int:
         if topic in self._broker.refusing:
@@ -208,6 +208,7 @@ def test_a_broker_that_is_down_is_waited_for(ends: Ends, time: Time) -> None:
     assert ends.arrived(ORIGIN, CHENGDU)
 
 
+@pytest.mark.slow
 def test_what_one_topic_refuses_does_not_stop_another(ends: Ends, time: Time) -> None:
     ends.round()
     ends.memory.refusing = {TO_CHENGDU}
@@ -247,6 +248,7 @@ def test_a_topic_that_may_not_be_entered_is_left_for_a_while(ends: Ends, time: T
     assert ends.arrived(ORIGIN, CHENGDU)
 
 
+@pytest.mark.slow
 def test_a_topic_that_is_shorter_than_it_was_is_entered_again(ends: Ends) -> None:
     ends.round()
     offer(ends)
@@ -259,6 +261,7 @@ def test_a_topic_that_is_shorter_than_it_was_is_entered_again(ends: Ends) -> Non
     assert ends.arrived(ORIGIN, CHENGDU)
 
 
+@pytest.mark.slow
 def test_a_topic_that_vanishes_under_the_sender_is_made_again(ends: Ends, time: Time) -> None:
     ends.round()
     offer(ends)
@@ -334,6 +337,7 @@ def test_a_database_that_fails_costs_nothing_but_time(
     assert ends.arrived(ORIGIN, CHENGDU)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_packed_for_one_stops_no_other(
     ends: Ends, time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -353,3 +357,55 @@ def test_what_cannot_be_packed_for_one_stops_no_other(
     ends.round()
 
     assert ends.arrived(ORIGIN, CHENGDU)
+
+
+# What people see, and can do.
+
+
+@pytest.mark.slow
+def test_an_operator_has_a_lane_tried_at_once(ends: Ends) -> None:
+    ends.round()
+    ends.memory.refusing = {TO_CHENGDU}
+    offer(ends)
+    ends.round()
+    status = ends.carriers[ORIGIN].status(1_000.0)[CHENGDU]
+    assert status["failures"] > 0
+    assert status["retry_at"] > ends.made.clock()
+    ends.memory.refusing = set()
+    ends.round()
+    assert not ends.arrived(ORIGIN, CHENGDU)
+
+    for code, peer in ((ORIGIN, CHENGDU), (CHENGDU, ORIGIN)):
+        ends.carriers[code].retry(peer)
+        ends.receivers[code].retry(peer)
+        ends.brokers[code].retry()
+    ends.round()
+
+    assert ends.arrived(ORIGIN, CHENGDU)
+    assert ends.carriers[ORIGIN].status(1_000.0)[CHENGDU]["failures"] == 0
+
+
+def test_where_a_batch_stands_in_the_broker_is_known_and_decides_nothing(
+    ends: Ends, time: Time
+) -> None:
+    offer(ends)
+    ends.round()
+    lanes = ends.made[ORIGIN].lanes
+    before = lanes.passed(CHENGDU, 1)["sent"]
+    assert before.note is not None
+    assert before.note.startswith(f"{TO_CHENGDU}/0@")
+    # A broker that begins to count anew: later facts stand at smaller offsets.
+    for topic in ends.memory.topics.values():
+        topic.clear()
+    offer(ends, CHENGDU, "620902198803151237")
+    time.now += TEND_S + lane.RESEND_FIRST_S
+    ends.round()
+
+    head = lanes.head_out(CHENGDU).number
+    after = lanes.passed(CHENGDU, head)["sent"]
+    assert after.note is not None
+    assert ends.arrived(ORIGIN, CHENGDU)
+    first, last = (int(note.rpartition("@")[2]) for note in (before.note, after.note))
+    assert last <= first + 1
+    numbers = [ends.made[ORIGIN].lanes.root_out(CHENGDU, n) for n in range(1, head + 1)]
+    assert numbers[-1] == ends.made[CHENGDU].lanes.standing_in(ORIGIN).root

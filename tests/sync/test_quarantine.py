@@ -9,7 +9,7 @@ import pytest
 from domain.catalogue import FACTS
 from domain.ledger import NotFound, Overtaken
 from sync import authority, book_in
-from sync.quarantine import Address, Quarantine
+from sync.quarantine import Address, CountDiffers, Quarantine
 from tests.support.federation import CHENGDU
 from tests.support.stage import Staged
 from tests.sync.pen import Pen
@@ -185,3 +185,101 @@ def test_the_keys_that_came_with_it_open_what_is_retried(three: Staged, pen: Pen
 
     assert [row[3] for row in parked(pen)] == ["malformed"]
     assert three[CHENGDU].keyring.key(KEY.id) is not None
+
+
+# As the first release has put it down; never edited.
+OLD_STREAM = UUID("4c92f9b1-5ac2-43c2-ac05-b15e42f6cb64")
+OLD_STATE = (
+    b'{"meta":{"recorded_at":"2026-01-05T01:00:00+00:00","occurred":{"on":"2026-01-04"},'
+    b'"author":{"org":"jiuquan","person":"officer"},"keeper":"jiuquan","audience":["chengdu"],'
+    b'"source":{},"correlation":"b7b0d7f0-2a64-4a5c-8f3e-6f7f6a2f1c11"},'
+    b'"kind":"theme_day","title":"\xe4\xb8\xbb\xe9\xa2\x98\xe5\x85\x9a\xe6\x97\xa5"}'
+)
+OLD_ROW = """
+    INSERT INTO quarantine
+        (peer, at, reason, evidence, number, stream, version, topic, state, wire)
+    VALUES ('jiuquan', '2026-01-05T01:00:00Z', 'not-their-topic', '{"topic": "activity.held"}',
+        1, %s, 1, 'activity.held', %s, 'waystation/batch/v1 jiuquan AAAA')
+"""
+
+
+def test_what_an_older_release_set_aside_is_read_and_retried(pen: Pen) -> None:
+    with pen.receiver.database.connection() as conn:
+        conn.execute(OLD_ROW, (OLD_STREAM, OLD_STATE))
+
+    [row] = pen.receiver.lanes.quarantined(0, 10)
+    done = quarantine(pen).retry(row["id"], dry_run=False)
+
+    assert (row["reason"], row["subject"], row["outflow"]) == ("not-their-topic", None, None)
+    assert row["said"].startswith("来件方无权作此记录。")
+    assert [address.stream for address in done.recorded] == [OLD_STREAM]
+    assert versions(pen, OLD_STREAM) == [1]
+
+
+def test_a_reason_of_an_older_release_that_is_gone_is_still_shown(pen: Pen) -> None:
+    with pen.receiver.database.connection() as conn:
+        conn.execute(OLD_ROW.replace("not-their-topic", "no-longer-known"), (OLD_STREAM, OLD_STATE))
+
+    [row] = pen.receiver.lanes.quarantined(0, 10)
+
+    assert (row["reason"], row["said"]) == ("no-longer-known", "no-longer-known")
+
+
+# All of a peer's.
+
+
+def test_what_depends_on_another_parked_stream_is_retried_after_it(
+    pen: Pen, waiting: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgive(monkeypatch)
+    with monkeypatch.context() as older:
+        older.setattr("sync.checks.authority.check", _refuse)
+        pen.send(pen.activity())
+
+    shown = quarantine(pen).retry_all(pen.org, dry_run=True)
+    done = quarantine(pen).retry_all(pen.org, dry_run=False, count=4)
+
+    assert done == shown._replace(dry_run=False)
+    assert (done.waiting, [a.number for a in done.recorded]) == (4, [1, 3, 4, 5])
+    assert versions(pen, waiting) == [1, 2, 3]
+    assert pen.receiver.lanes.parked(pen.org) == 0
+
+
+@pytest.mark.usefixtures("waiting")
+def test_another_count_than_the_one_agreed_to_records_nothing(
+    pen: Pen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgive(monkeypatch)
+
+    with pytest.raises(CountDiffers):
+        quarantine(pen).retry_all(pen.org, dry_run=False, count=2)
+
+    assert pen.receiver.lanes.parked(pen.org) == 3
+
+
+@pytest.mark.usefixtures("waiting")
+def test_all_there_is_is_counted_though_not_all_is_retried_at_once(
+    pen: Pen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgive(monkeypatch)
+    monkeypatch.setattr("sync.quarantine.RETRY_MAX", 2)
+
+    shown = quarantine(pen).retry_all(pen.org, dry_run=True)
+
+    assert (shown.waiting, len(shown.recorded)) == (3, 2)
+
+
+# Whom it concerns.
+
+
+def test_an_entry_set_aside_says_whom_it_concerns_or_what_its_stream_said(pen: Pen) -> None:
+    stream, outflow = uuid4(), uuid4()
+    pen.send(
+        pen.contact(outflow, subject=MEMBER).model_copy(update={"stream": stream}),
+        pen.activity(2),
+    )
+
+    first, other = pen.receiver.lanes.quarantined(0, 10)
+
+    assert (first["subject"], first["outflow"]) == (MEMBER, outflow)
+    assert (other["subject"], other["outflow"]) == (None, None)

@@ -113,8 +113,8 @@ def test_of_two_relays_at_once_one_numbers(three: Staged) -> None:
     lanes = origin.lanes
     here = lanes.bookmark()
 
-    assert lanes.number([], [], here, here + 1) is True
-    assert lanes.number([], [], here, here + 1) is False
+    assert lanes.number([], [], here, here + 1, NOW) is True
+    assert lanes.number([], [], here, here + 1, NOW) is False
 
 
 def test_a_page_of_the_relay_takes_a_few_queries(
@@ -172,6 +172,7 @@ def test_a_batch_holds_at_most_its_entries(three: Staged) -> None:
     assert first.head == rest.head == rest.last
 
 
+@pytest.mark.slow
 def test_a_batch_stops_before_its_limit_however_its_states_are_written(three: Staged) -> None:
     origin = three[ORIGIN]
     quotes = Terms(document='"\\' * 250)
@@ -190,10 +191,10 @@ def test_a_batch_stops_before_its_limit_however_its_states_are_written(three: St
 
 
 def test_a_state_of_quotes_alone_still_travels(three: Staged) -> None:
-    """Sixty thousand quotes are twice as many bytes inside a message."""
+    """Thirty thousand quotes are twice as many bytes inside a message."""
     origin = three[ORIGIN]
     pen = Pen(origin, three[CHENGDU])
-    state = pen.state("activity.held", more='"' * 31_000)
+    state = pen.state("activity.held", more='"' * 30_000)
     entries = [pen.entry("future.thing", more="x") for _ in range(2)]
 
     from eventsourcing.persistence import StoredEvent  # noqa: PLC0415

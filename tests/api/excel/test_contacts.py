@@ -29,6 +29,7 @@ def sheet(tmp_path: Path, *changes: dict[str, object]) -> Path:
     return book(tmp_path / "联系记录.xlsx", {"联系记录": [[*SOUND], *rows]})
 
 
+@pytest.mark.slow
 def test_the_shared_year_is_read_whole() -> None:
     reading = read_contacts(shared("联系记录.xlsx"), today=TODAY)
 

@@ -51,6 +51,7 @@ def judged(judge: Any, rows: list[list[Any]]) -> Reading[Any]:
     return findings.reading()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("judge", JUDGES)
 @settings(max_examples=60, deadline=None, database=None)
 @given(data=st.data())
@@ -78,6 +79,7 @@ def test_no_heading_breaks_a_reader(rows: list[list[Any]]) -> None:
             judged(judge(), rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_a_file_damaged_in_transit_is_read_or_refused(tmp_path: Path, seed: int) -> None:
     random, path = Random(seed), tmp_path / "台账.xlsx"

@@ -66,6 +66,7 @@ def spaces(path: Path, size: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -84,6 +85,7 @@ def test_what_is_no_workbook_is_told_so(tmp_path: Path, content: bytes, expected
     assert code(path) == expected
 
 
+@pytest.mark.slow
 def test_an_old_workbook_is_asked_for_as_xlsx(tmp_path: Path) -> None:
     path = tmp_path / "台账.xls"
     path.write_bytes(OLE * 100)
@@ -92,6 +94,7 @@ def test_an_old_workbook_is_asked_for_as_xlsx(tmp_path: Path) -> None:
     assert "save it as .xlsx" in str(refusal(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "content", "expected"),
     [
@@ -168,6 +171,7 @@ def provoke_memory_bytes(path: Path) -> Path:
     return spaces(path, 190 * MIB)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", LIMIT_REFUSALS)
 def test_a_limit_that_is_met_refuses_the_file(tmp_path: Path, limit: str) -> None:
     provoke: Callable[[Path], Path] = globals().get(f"provoke_{limit}", provoke_file_bytes)
@@ -182,6 +186,7 @@ def memory(key: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(key)) * 1024
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
 @pytest.mark.parametrize("ratio", [100, 10_000])
 def test_a_bomb_costs_the_node_less_than_fifty_mebibytes(tmp_path: Path, ratio: int) -> None:
@@ -202,6 +207,7 @@ def test_a_shared_string_repeated_without_end_is_bounded(tmp_path: Path) -> None
     assert code(path, inflated_bytes=2 * MIB) == "InflatesTooFar"
 
 
+@pytest.mark.slow
 def test_a_wrong_or_missing_dimension_hides_no_row(tmp_path: Path, sound: Path) -> None:
     with zipfile.ZipFile(sound) as archive:
         sheet = archive.read(SHEET)
@@ -216,6 +222,7 @@ def test_the_parser_that_openpyxl_uses_refuses_entities() -> None:
     assert openpyxl.DEFUSEDXML
 
 
+@pytest.mark.slow
 def test_the_child_gets_nothing_of_the_nodes_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     # An openpyxl told not to use defusedxml would end the child before it reads.
     monkeypatch.setenv("OPENPYXL_DEFUSEDXML", "False")

@@ -27,6 +27,7 @@ from tests.api.excel.support import (
 LEDGER = "流出党员台账.xlsx"
 
 
+@pytest.mark.slow
 def test_the_shared_ledger_is_judged_row_by_row_as_expected() -> None:
     path = shared(LEDGER)
     sheets = json.loads(shared("expected.json").read_text())["files"][LEDGER]["sheets"]

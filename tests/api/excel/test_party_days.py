@@ -22,6 +22,7 @@ def sheet(tmp_path: Path, *marks: Any, days: Any = DAYS, title: str = "成都站
     return book(tmp_path / "签到表.xlsx", {title: rows})
 
 
+@pytest.mark.slow
 def test_the_shared_year_has_sixty_activities_and_all_their_marks() -> None:
     reading = read_party_days(shared("主题党日签到表.xlsx"), today=TODAY)
 

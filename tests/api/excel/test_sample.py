@@ -46,6 +46,7 @@ def test_the_sample_ledger_has_two_stations_and_five_faults() -> None:
     assert not [row for row in reading.accepted if row.warnings]
 
 
+@pytest.mark.slow
 def test_contacts_and_marks_are_of_the_members_in_the_ledger() -> None:
     members = {
         (row.value.name, row.value.number)
@@ -63,6 +64,7 @@ def test_contacts_and_marks_are_of_the_members_in_the_ledger() -> None:
     assert len({(row.value.station, row.value.on) for row in marks.accepted}) == 24
 
 
+@pytest.mark.slow
 def test_nobody_in_the_samples_is_in_the_shared_ledger() -> None:
     theirs = read_outflows(shared(NAMES[0]), today=TODAY).accepted
     ours = read_outflows(FOLDER / NAMES[0], today=THIS_YEAR).accepted

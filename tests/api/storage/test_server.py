@@ -38,6 +38,25 @@ def folder() -> Iterator[Path]:
         yield Path(made) / "postgres"
 
 
+@pytest.fixture(scope="module")
+def seed() -> Iterator[Path]:
+    """The files of a server that has run and kept nothing: to make them takes a second."""
+    with running_server() as server:
+        server.stop()
+        yield server.folder
+
+
+@pytest.fixture
+def made(seed: Path, folder: Path) -> Path:
+    """A folder with such files; who owns them is copied as well."""
+    copy(seed, folder)
+    return folder
+
+
+def copy(seed: Path, to: Path) -> None:
+    subprocess.run(["cp", "-a", str(seed), str(to)], check=True)
+
+
 def owner(folder: Path, then: str) -> tuple[subprocess.Popen[str], int, str]:
     """Start a process that owns a server on the folder, and learn the server's pid and url."""
     process = subprocess.Popen(
@@ -67,16 +86,29 @@ def value(url: str, query: str) -> object:
     return row and row[0]
 
 
-def test_it_keeps_what_was_stored(folder: Path) -> None:
-    with EmbeddedServer(folder) as server, psycopg.connect(server.url) as connection:
+def answered(url: str, query: str, within: float = 30.0) -> object:
+    """As value, as soon as the server answers."""
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            return value(url, query)
+        except psycopg.OperationalError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_it_keeps_what_was_stored(made: Path) -> None:
+    with EmbeddedServer(made) as server, psycopg.connect(server.url) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
 
-    with EmbeddedServer(folder) as server:
+    with EmbeddedServer(made) as server:
         assert value(server.url, "SELECT number FROM kept") == 7
 
 
-def test_it_is_durable_checks_its_pages_and_knows_unicode(folder: Path) -> None:
-    with EmbeddedServer(folder) as server, psycopg.connect(server.url) as connection:
+@pytest.mark.slow
+def test_it_is_durable_checks_its_pages_and_knows_unicode(made: Path) -> None:
+    with EmbeddedServer(made) as server, psycopg.connect(server.url) as connection:
         settings = dict(connection.execute("SELECT name, setting FROM pg_settings").fetchall())
         upper = connection.execute("SELECT upper('é')").fetchone()
 
@@ -86,8 +118,9 @@ def test_it_is_durable_checks_its_pages_and_knows_unicode(folder: Path) -> None:
     assert upper == ("É",)
 
 
-def test_it_listens_on_a_private_unix_socket_and_nowhere_else(folder: Path) -> None:
-    with EmbeddedServer(folder) as server:
+@pytest.mark.slow
+def test_it_listens_on_a_private_unix_socket_and_nowhere_else(made: Path) -> None:
+    with EmbeddedServer(made) as server:
         sockets = Path(str(value(server.url, "SHOW unix_socket_directories")))
 
         assert value(server.url, "SHOW listen_addresses") == ""
@@ -95,9 +128,12 @@ def test_it_listens_on_a_private_unix_socket_and_nowhere_else(folder: Path) -> N
     assert not sockets.exists()
 
 
-def test_three_servers_run_side_by_side(folder: Path) -> None:
+@pytest.mark.slow
+def test_three_servers_run_side_by_side(seed: Path, folder: Path) -> None:
     servers = [EmbeddedServer(folder / name, durable=False) for name in ("a", "b", "c")]
     folder.mkdir(mode=0o711)
+    for server in servers:
+        copy(seed, server.folder)
     try:
         urls = [server.start() for server in servers]
 
@@ -109,8 +145,9 @@ def test_three_servers_run_side_by_side(folder: Path) -> None:
             server.stop()
 
 
-def test_starting_twice_and_stopping_twice_change_nothing(folder: Path) -> None:
-    server = EmbeddedServer(folder, durable=False)
+@pytest.mark.slow
+def test_starting_twice_and_stopping_twice_change_nothing(made: Path) -> None:
+    server = EmbeddedServer(made, durable=False)
     assert server.start() == server.start()
 
     server.stop()
@@ -119,20 +156,22 @@ def test_starting_twice_and_stopping_twice_change_nothing(folder: Path) -> None:
     assert server.pid is None
 
 
+@pytest.mark.slow
 def test_a_second_owner_is_refused_and_told_the_pid(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.storage.server.GRACE_S", 0.1)
-    with EmbeddedServer(folder, durable=False) as server:
+    with EmbeddedServer(made, durable=False) as server:
         with pytest.raises(DatabaseInUse) as refused:
-            EmbeddedServer(folder).start()
+            EmbeddedServer(made).start()
 
         assert refused.value.facts["pid"] == server.pid
         assert value(server.url, "SELECT 1") == 1
 
 
-def test_it_recovers_after_the_server_was_killed(folder: Path) -> None:
-    server = EmbeddedServer(folder)
+@pytest.mark.slow
+def test_it_recovers_after_the_server_was_killed(made: Path) -> None:
+    server = EmbeddedServer(made)
     with psycopg.connect(server.start(), autocommit=True) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
     assert server.pid is not None
@@ -144,6 +183,53 @@ def test_it_recovers_after_the_server_was_killed(folder: Path) -> None:
         assert value(server.url, "SELECT number FROM kept") == 7
 
 
+@pytest.mark.slow
+def test_a_server_that_dies_under_its_owner_is_started_again_at_the_same_address(
+    folder: Path,
+) -> None:
+    with EmbeddedServer(folder) as server:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
+        url, first = server.url, server.pid
+        assert first is not None
+
+        os.kill(first, signal.SIGKILL)
+
+        assert answered(url, "SELECT number FROM kept") == 7
+        assert server.pid != first
+        assert server.url == url
+
+
+@pytest.mark.slow
+def test_a_server_that_cannot_start_again_is_tried_until_it_can(folder: Path) -> None:
+    with EmbeddedServer(folder) as server:
+        assert server.pid is not None
+        control = folder / "data" / "global" / "pg_control"
+
+        control.rename(control.with_name("away"))
+        os.kill(server.pid, signal.SIGKILL)
+        time.sleep(1.5)
+        control.with_name("away").rename(control)
+
+        assert answered(server.url, "SELECT 7") == 7
+
+
+@pytest.mark.slow
+def test_stopping_does_not_wait_for_a_server_that_cannot_start_again(folder: Path) -> None:
+    server = EmbeddedServer(folder)
+    server.start()
+    assert server.pid is not None
+    (folder / "data" / "global" / "pg_control").unlink()
+    os.kill(server.pid, signal.SIGKILL)
+    time.sleep(0.5)
+
+    began = time.monotonic()
+    server.stop()
+
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.slow
 def test_a_left_pid_that_is_another_process_by_now_does_not_matter(folder: Path) -> None:
     with EmbeddedServer(folder, durable=False) as server:
         pid_file = server.home / "data" / "postmaster.pid"
@@ -155,6 +241,7 @@ def test_a_left_pid_that_is_another_process_by_now_does_not_matter(folder: Path)
         assert value(server.url, "SELECT 1") == 1
 
 
+@pytest.mark.slow
 def test_a_killed_owner_takes_its_server_along(folder: Path) -> None:
     process, pid, url = owner(folder, "time.sleep(60)")
     with process:
@@ -165,6 +252,7 @@ def test_a_killed_owner_takes_its_server_along(folder: Path) -> None:
         assert server.url != url
 
 
+@pytest.mark.slow
 def test_a_new_owner_may_start_the_moment_the_old_one_was_killed(folder: Path) -> None:
     process, _, _ = owner(folder, "time.sleep(60)")
     with process:
@@ -173,6 +261,7 @@ def test_a_new_owner_may_start_the_moment_the_old_one_was_killed(folder: Path) -
             assert value(server.url, "SELECT 1") == 1
 
 
+@pytest.mark.slow
 def test_an_owner_that_ends_without_a_word_stops_its_server(folder: Path) -> None:
     process, pid, _ = owner(folder, "sys.exit(0)")
     with process:
@@ -181,6 +270,7 @@ def test_an_owner_that_ends_without_a_word_stops_its_server(folder: Path) -> Non
     assert gone(pid, within=1)
 
 
+@pytest.mark.slow
 def test_an_interrupted_first_start_leaves_no_half_of_a_database(folder: Path) -> None:
     (folder / "data.new" / "base").mkdir(parents=True)
 
@@ -188,8 +278,9 @@ def test_an_interrupted_first_start_leaves_no_half_of_a_database(folder: Path) -
         assert value(server.url, "SELECT 1") == 1
 
 
-def test_a_folder_of_another_version_is_refused_with_the_log(folder: Path) -> None:
-    with EmbeddedServer(folder, durable=False) as server:
+@pytest.mark.slow
+def test_a_folder_of_another_version_is_refused_with_the_log(made: Path) -> None:
+    with EmbeddedServer(made, durable=False) as server:
         version = server.home / "data" / "PG_VERSION"
     version.write_text("12\n")
 
@@ -198,17 +289,19 @@ def test_a_folder_of_another_version_is_refused_with_the_log(folder: Path) -> No
     assert server.pid is None
 
 
+@pytest.mark.slow
 def test_a_very_long_folder_for_temporary_files_is_passed_over(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    long = folder.parent / ("long" * 20)
+    long = made.parent / ("long" * 20)
     long.mkdir(mode=0o711)
     monkeypatch.setattr(tempfile, "tempdir", str(long))
 
-    with EmbeddedServer(folder, durable=False) as server:
+    with EmbeddedServer(made, durable=False) as server:
         assert value(server.url, "SELECT 1") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root must give its server another account")
 def test_below_a_folder_that_is_closed_to_nobody_roots_server_lives_elsewhere(
     folder: Path, caplog: pytest.LogCaptureFixture
@@ -228,6 +321,7 @@ def test_below_a_folder_that_is_closed_to_nobody_roots_server_lives_elsewhere(
     assert not again.home.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root must give its server another account")
 def test_a_database_elsewhere_that_is_gone_is_not_replaced_by_an_empty_one(folder: Path) -> None:
     folder.parent.chmod(0o700)
@@ -243,6 +337,7 @@ def test_a_database_elsewhere_that_is_gone_is_not_replaced_by_an_empty_one(folde
         server.erase()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root must give its server another account")
 def test_programs_below_a_folder_that_is_closed_to_nobody_are_copied(
     folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -262,6 +357,7 @@ def test_programs_below_a_folder_that_is_closed_to_nobody_are_copied(
     assert len(list((folder.parent / "cache").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_without_the_wheel_the_refusal_names_the_way_out(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +367,7 @@ def test_without_the_wheel_the_refusal_names_the_way_out(
         EmbeddedServer(folder).start()
 
 
+@pytest.mark.slow
 def test_every_test_gets_an_empty_schema(database: Database) -> None:
     with database.connect() as connection:
         connection.execute("CREATE TABLE mine (number int)")
@@ -279,6 +376,7 @@ def test_every_test_gets_an_empty_schema(database: Database) -> None:
     assert row == (database.schema,)
 
 
+@pytest.mark.slow
 def test_a_server_for_tests_leaves_no_folder() -> None:
     with running_server() as server:
         home = server.folder.parent

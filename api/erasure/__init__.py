@@ -1,0 +1,1 @@
+"""删除: how a node closes a person's data, destroys its keys, and shows how far that has come."""

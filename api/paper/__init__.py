@@ -1,0 +1,1 @@
+"""纸面: letters and slips as they are printed, and what a scanned one means here."""

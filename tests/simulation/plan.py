@@ -1,0 +1,68 @@
+"""计划: what goes wrong in one history, and how often; each draws its own mixture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from tests.simulation.asking import CODES
+
+STEPS = 60
+
+HIGHEST = {
+    "drop": 0.3,
+    "repeat": 0.5,
+    "overtake": 0.5,
+    "crash": 0.15,
+    "unheard": 0.06,
+    "bend": 0.05,
+    "full": 0.04,
+    "cut": 0.06,
+    "attack": 0.1,
+    "poison": 0.02,
+    "broker": 0.06,
+    "restore": 0.03,
+    "transfer": 0.9,
+    "move": 0.7,
+    "rekey": 0.06,
+    "erase": 0.25,
+}
+"""Of each fault, at most how often."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many take part, over what lanes, and what happens to them."""
+
+    codes: tuple[str, ...]
+    over_broker: bool
+    slow: str | None
+    files: tuple[str, ...]
+    """Two whom no network joins, or nobody: what is between them is carried as files."""
+    apart: int
+    """By how many minutes clocks are wrong at most."""
+    rates: dict[str, float]
+
+    @classmethod
+    def drawn(cls, rng: Random) -> Plan:
+        """Now and then a history without one of the faults: they hide each other."""
+        nodes = rng.choices(range(2, 8), (40, 46, 7, 4, 2, 1))[0]
+        rates = {name: rng.choice((0.0, rng.uniform(0, top), top)) for name, top in HIGHEST.items()}
+        # A restored backup forks a lane for good: few histories, so that the others converge.
+        if rng.random() < 0.9:
+            rates["restore"] = 0.0
+        else:
+            # Nothing fences a restored node: old keys come back with it, and files cross its fork.
+            rates["rekey"] = 0.0
+        codes = CODES[:nodes]
+        slow = rng.choice(codes) if rng.random() < 0.15 else None
+        files = tuple(rng.sample(codes, 2)) if rng.random() < 0.2 else ()
+        files = () if rates["restore"] else files
+        apart = rng.choice((5, 1440))
+        return cls(codes, rng.random() < 0.25, slow, files, apart, rates)
+
+    def __str__(self) -> str:
+        way = "over a broker" if self.over_broker else "over HTTP"
+        rates = ", ".join(f"{name} {rate:.2f}" for name, rate in self.rates.items() if rate)
+        files = f", files between {' and '.join(self.files)}" if self.files else ""
+        return f"{len(self.codes)} nodes {way}{files}, slow: {self.slow}, {rates}"
