@@ -358,12 +358,12 @@ def news_of_others(patch: Patch) -> None:
 
 def by_the_clock(patch: Patch) -> None:
     """What is sent is put in the order of its clocks."""
-    take = Page.take
+    passing = Page._passing  # noqa: SLF001
 
-    def taking(self: Any, entries: Any) -> None:
-        take(self, sorted(entries, key=lambda e: e.fact.meta.recorded_at))
+    def in_time(self: Any, codes: Any, hearings: Any) -> Any:
+        return sorted(passing(self, codes, hearings), key=lambda p: head(p[1]).meta.recorded_at)
 
-    patch.setattr(Page, "take", taking)
+    patch.setattr(Page, "_passing", in_time)
 
 
 def roots_without_a_past(patch: Patch) -> None:

@@ -82,6 +82,9 @@ class Load:
                 if not self._again(answer, path):
                     self.wrong.append(f"{path} {key}: {answer.status_code} {answer.text}")
                     return None
+                if answer.status_code == 404 and not self.stopping.is_set():
+                    # As long as lanes are being cut, nobody owes the offer's arrival.
+                    deadline = time.monotonic() + INSIST_S
             time.sleep(AGAIN_S)
         self.wrong.append(f"{path} {key}: not answered within {INSIST_S} s")
         return None

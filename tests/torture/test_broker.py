@@ -37,7 +37,7 @@ def test_the_broker_is_killed_and_nothing_answered_is_lost(
 ) -> None:
     chance, kills = seeded(5), 0
 
-    with under_load(two, 5, callers=2) as load:
+    with under_load(two, 5) as load:
         while kills < KILLS:
             time.sleep(chance.uniform(0.0, 1.0))
             broker.kill()
