@@ -131,7 +131,7 @@ def _table(erasure: dict[str, Any]) -> Table:
             holder["org"],
             holder["asked_at"] or "—",
             "是" if holder["heard"] else "否",
-            word,
+            word + "".join(f"，待 {org}" for org in holder["awaited"]),
             holder["answered_at"] or "—",
             str(len(holder["keys"])),
         )

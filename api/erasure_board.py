@@ -21,7 +21,7 @@ RULES = {
     "erasure-unanswered": "对方尚未答复销毁。A holder of keys has not answered an erasure.",
     "erasure-undecided": "删除申请尚未答复。A request to erase waits for its answer.",
     "restriction-over": "限制处理期限已到。A restriction has outlived its term.",
-    "erasure-not-asked": "密钥曾转给未被请求的组织。A key went to who was not asked.",
+    "erasure-passed-on": "密钥曾转给他组织，尚待其答复。Who had keys from a holder is silent.",
     "log-kept": "数据库日志未能清除。The database's log of changes could not be let go of.",
 }
 
@@ -57,8 +57,9 @@ def told(node: Node, erasure: Erasure) -> dict[str, Any]:
             "until": restricted.until,
             "purposes": restricted.purposes,
         },
+        "extends": erasure.extends,
         "holds": not ours and node.eraser.hold(erasure.person),
-        "holders": [_holder(node, erasure, org) for org in (erasure.keeper, *erasure.asked)],
+        "holders": [_holder(node, erasure, org) for org in erasure.holders],
         "version": erasure.version,
     }
 
@@ -73,10 +74,12 @@ def _holder(node: Node, erasure: Erasure, org: OrgCode) -> dict[str, Any]:
         "heard": _heard(node, erasure, org),
         "answer": _word(answer),
         "answered_at": fact and fact.meta.recorded_at,
-        "open_since": asked_at if fact is None else None,
+        "open_since": None if answer and answer.settled else asked_at,
         "keys": answer.done.keys if answer and answer.done else (),
         "passed_to": answer.done.passed_to if answer and answer.done else (),
+        "awaited": answer.awaited if answer else (),
         "kept": _kept(answer),
+        "kept_beyond": sorted(answer.keeping - {org}) if answer else [],
     }
 
 
@@ -116,16 +119,18 @@ def _overdue(node: Node, erasure: Erasure, now: datetime) -> list[dict[str, Any]
     if erasure.keeper != node.settings.code or erasure.requested is None:
         return []
     match erasure.state:
-        case State.REQUESTED:
+        case State.REQUESTED if erasure.extends is None:
             since = erasure.requested.meta.recorded_at
             return _late("erasure-undecided", erasure, None, since, REQUEST_DAYS, now)
-        case State.RESTRICTED if erasure.restriction is not None:
+        case State.RESTRICTED if erasure.restriction is not None and erasure.extends is None:
             over = erasure.restriction.until <= now.date()
             since = erasure.restriction.meta.recorded_at
             return _late("restriction-over", erasure, None, since, 0, now) if over else []
         case State.GRANTED | State.COMPLETED if erasure.granted is not None:
             since = erasure.granted.meta.recorded_at
-            return [alarm for org in erasure.asked for alarm in _of(node, erasure, org, since, now)]
+            return [
+                alarm for org in erasure.holders for alarm in _of(node, erasure, org, since, now)
+            ]
         case _:
             return []
 
@@ -136,9 +141,8 @@ def _of(
     answer = node.eraser.answer(erasure, org)
     if answer is None or not answer.answered:
         return _late("erasure-unanswered", erasure, org, since, ANSWER_DAYS, now)
-    passed = answer.done.passed_to if answer.done else ()
-    unasked = [code for code in passed if code not in (*erasure.asked, erasure.keeper)]
-    return [a for o in unasked for a in _late("erasure-not-asked", erasure, o, since, 0, now)]
+    rule = "erasure-passed-on"
+    return [a for o in answer.awaited for a in _late(rule, erasure, o, since, ANSWER_DAYS, now)]
 
 
 def _late(  # noqa: PLR0913, PLR0917 - one alarm.

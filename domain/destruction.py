@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 from uuid import UUID, uuid5
 
 from pydantic import Field, StringConstraints
@@ -60,8 +60,27 @@ class Destruction(Aggregate):
         def apply(self, destruction: Destruction) -> None:
             destruction.kept = self
 
+    class Extended(Fact):
+        """转告: what somebody has answered who had keys from this organization, or by way of it."""
+
+        TOPIC: ClassVar[str] = "destruction.extended"
+        org: OrgCode
+        erasure: UUID
+        """Which erasure `org` has answered."""
+        requester: OrgCode
+        """Whose that is: ours, or of somebody on the way to `org`."""
+        kept: bool = False
+        """依法留存: nothing is destroyed, and nothing signed."""
+        keys: Keys = ()
+        passed_to: tuple[OrgCode, ...] = ()
+        signature: SignatureText | None = None
+
+        def apply(self, destruction: Destruction) -> None:
+            destruction.extended[self.org] = self
+
     def __init__(self, id: UUID, keeper: OrgCode) -> None:  # noqa: A002
         super().__init__(id, keeper)
+        self.extended: dict[OrgCode, Destruction.Extended] = {}
         self.done: Destruction.Done | None = None
         self.kept: Destruction.Kept | None = None
 
@@ -74,6 +93,26 @@ class Destruction(Aggregate):
     def answered(self) -> bool:
         """Whether the holder has said what became of its keys."""
         return self.done is not None or self.kept is not None
+
+    @property
+    def awaited(self) -> tuple[OrgCode, ...]:
+        """Who had keys from the holder, or from one of those, and is not known to have answered."""
+        if self.done is None:
+            return ()
+        passed_to = {*self.done.passed_to}
+        passed_to.update(*(said.passed_to for said in self.extended.values()))
+        return tuple(sorted(passed_to - {self.keeper, self.done.requester, *self.extended}))
+
+    @property
+    def settled(self) -> bool:
+        """Whether the holder has answered, and everybody who had keys by way of it."""
+        return self.answered and not self.awaited
+
+    @property
+    def keeping(self) -> set[OrgCode]:
+        """Who keeps by law: the holder, or whoever had keys by way of it."""
+        holder = {self.keeper} if self.kept is not None and self.done is None else set()
+        return holder | {org for org, said in self.extended.items() if said.kept}
 
     def tell(
         self,
@@ -95,6 +134,20 @@ class Destruction(Aggregate):
                 passed_to=passed_to,
                 signature=signature,
             )
+
+    def extend(self, theirs: Destruction, org: OrgCode) -> None:
+        """Tell what an organization has answered, by its own answer or one on the way to it.
+
+        Said once of each, and after the holder's own answer.
+        """
+        if org in self.extended or not self.answered:
+            return
+        answer = (theirs.done or theirs.kept) if org == theirs.keeper else theirs.extended.get(org)
+        if answer is not None:
+            terms = {"erasure", "requester", "kept", "keys", "passed_to", "signature"}
+            said: dict[str, Any] = {"requester": self.keeper, "kept": answer is theirs.kept}
+            said |= answer.model_dump(include=terms)
+            self.trigger(self.Extended, org=org, **said)
 
     def keep(self, erasure: UUID, requester: OrgCode, reason: str, basis: str, until: date) -> None:
         """Say why it must be kept, by which law, and until when.

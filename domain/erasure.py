@@ -112,9 +112,12 @@ class Erasure(Aggregate):
         ground: ErasureGround
         by: AskedBy
         document: Text | None = None
+        extends: UUID | None = None
+        """转请: another's erasure, carried to whoever had keys from us and was not asked by it."""
 
         def apply(self, erasure: Erasure) -> None:
             erasure.state, erasure.classes = State.REQUESTED, self.classes
+            erasure.extends = self.extends
             erasure.streams, erasure.requested = self.streams, self
             erasure.requester = self.meta.author.person
 
@@ -146,7 +149,7 @@ class Erasure(Aggregate):
         reason: Text
 
         def apply(self, erasure: Erasure) -> None:
-            erasure.state = State.REFUSED
+            erasure.state, erasure.reason = State.REFUSED, self.reason
 
     class Lifted(Fact):
         """解除限制: what was kept hidden is used again."""
@@ -155,7 +158,7 @@ class Erasure(Aggregate):
         reason: Text
 
         def apply(self, erasure: Erasure) -> None:
-            erasure.state = State.LIFTED
+            erasure.state, erasure.reason = State.LIFTED, self.reason
 
     class Consulted(Fact):
         """查阅: somebody has opened a field under a restriction, for a named purpose."""
@@ -177,11 +180,12 @@ class Erasure(Aggregate):
     def __init__(self, id: UUID, keeper: OrgCode) -> None:  # noqa: A002
         super().__init__(id, keeper)
         self.state = State.REQUESTED
-        self.requester = ""
+        self.requester = self.reason = ""
         self.classes: tuple[DataClass, ...] = ()
         self.streams: tuple[UUID, ...] = ()
         self.asked: tuple[OrgCode, ...] = ()
         self.kept_by: tuple[OrgCode, ...] = ()
+        self.extends: UUID | None = None
         self.requested: Erasure.Requested | None = None
         self.granted: Erasure.Granted | None = None
         self.restriction: Erasure.Restricted | None = None
@@ -196,6 +200,11 @@ class Erasure(Aggregate):
         """Whose data."""
         assert self.subject is not None
         return self.subject
+
+    @property
+    def holders(self) -> tuple[OrgCode, ...]:
+        """Who has to answer; of an extension's keeper, the erasure that it extends asks."""
+        return self.asked if self.extends else (self.keeper, *self.asked)
 
     def request(  # noqa: PLR0913, PLR0917 - what a request says.
         self,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from api.erasure.about import About
 from api.storage.database import Database
 from domain.sealing import Closure
-from domain.values import DataClass
+from domain.values import DataClass, OrgCode
 from projections import erasing
 from sync import book_erased
 
@@ -43,6 +43,17 @@ _DESTROY = """
         RETURNING id, data_class
     )
     INSERT INTO destroyed_key SELECT id, %s, data_class FROM gone ON CONFLICT DO NOTHING
+"""
+_GRANTED = """
+    SELECT peer FROM unnest(%(peers)s::text[]) AS p (peer) WHERE EXISTS (
+        SELECT FROM lane_grant g WHERE g.peer = p.peer AND g.key IN (
+            SELECT k.id FROM subject_key k JOIN closing c USING (subject, data_class)
+            WHERE c.person = %(person)s AND c.data_class = ANY(%(classes)s)
+            UNION ALL
+            SELECT id FROM destroyed_key
+            WHERE person = %(person)s AND data_class = ANY(%(classes)s)
+        )
+    ) ORDER BY 1
 """
 _CLOSE = """
     INSERT INTO closing (subject, data_class, person, state, scrubbed)
@@ -141,11 +152,13 @@ class ClosingBook:
             rows = conn.execute(query, (person, [each.value for each in classes])).fetchall()
         return sorted(row[0] for row in rows)
 
-    def granted_to(self, keys: Collection[UUID]) -> list[str]:
-        """To whom one of these keys was granted by us."""
-        query = "SELECT DISTINCT peer FROM lane_grant WHERE key = ANY(%s) ORDER BY 1"
+    def granted_to(
+        self, person: UUID, classes: Iterable[DataClass], peers: Sequence[OrgCode]
+    ) -> list[OrgCode]:
+        """To which of our peers a key of a closed person was granted by us."""
+        said = {"person": person, "classes": [each.value for each in classes], "peers": peers}
         with self._database.connection() as conn:
-            return [row[0] for row in conn.execute(query, (list(keys),)).fetchall()]
+            return [row[0] for row in conn.execute(_GRANTED, said, prepare=True).fetchall()]
 
 
 def _close(

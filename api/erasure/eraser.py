@@ -15,6 +15,7 @@ from uuid import UUID
 
 from api.erasure.about import About, about, organizations, ours
 from api.erasure.closing import SCRUBBED, Closed, ClosingBook, by_person
+from api.erasure.extending import Extending
 from api.service import BY_ITSELF, Service, Who
 from api.storage.database import Database
 from api.storage.keyring import NodeKeyring
@@ -81,9 +82,10 @@ class Eraser:
         self._database, self._keyring = database, keyring
         self._projector, self._keys = projector, keys
         self.book = ClosingBook(database)
+        self._extending = Extending(service, self.book, self.about, self.hold)
         self.lock = Lock()
         self.log_kept = False
-        """Whether the database's log of changes could not be let go of at the last scrub."""
+        """Whether the last scrub could not let go of the database's log of changes."""
         # Before anything is served: what an old backup has brought back is destroyed again.
         self.step()
 
@@ -170,7 +172,8 @@ class Eraser:
             if self.book.unscrubbed():
                 self.log_kept = not scrub(self._database, SCRUBBED)
                 self.book.note_scrubbed()
-            return done + self._tell(known) + self._complete(known)
+            told = self._tell(known) + self._extending.step(known)
+            return done + told + self._complete(known)
 
     def stands(self) -> tuple[Closed, Closed, dict[UUID, set[UUID]]]:
         """What the erasures alone say, what is carried out, and the ids of each person."""
@@ -191,7 +194,7 @@ class Eraser:
         """What an erasure means here: a peer's has none for whose affiliation we hold."""
         why = _SAYS.get(erasure.state)
         if why is None or erasure.keeper == self._ledger.org:
-            return why
+            return None if erasure.extends else why
         answer = self.answer(erasure, self._ledger.org)
         if answer is not None and answer.kept is not None and answer.done is None:
             return Closure.RESTRICTED
@@ -265,36 +268,33 @@ class Eraser:
 
     def _tell(self, known: list[Erasure]) -> int:
         """Answer what is carried out."""
-        told = 0
+        told, us = 0, self._ledger.org
         for erasure in known:
-            answer = self.answer(erasure, self._ledger.org)
-            if _SAYS.get(erasure.state) is not Closure.ERASED or (answer and answer.done):
+            answer, granted = self.answer(erasure, us), _SAYS.get(erasure.state) is Closure.ERASED
+            if not granted or (answer and answer.done) or us not in erasure.holders:
                 continue
             closed = (self._keyring.closed(erasure.person, each) for each in erasure.classes)
             if all(why is Closure.ERASED for why in closed):
-                self._execute(self._receipt(erasure), BY_ITSELF)
+                self._execute(self._receipt(erasure, known), BY_ITSELF)
                 told += 1
         return told
 
-    def _receipt(self, erasure: Erasure) -> TellDestroyed:
-        keys = self.book.destroyed(erasure.person, erasure.classes)[:DESTROYED_MAX]
-        known = {*erasure.asked, erasure.keeper, self._ledger.org}
-        passed = [code for code in self.book.granted_to(keys) if code not in known]
-        us = self._ledger.org
-        signature = destroyed.signed(self._keys, erasure.id, erasure.keeper, us, keys, passed)
-        return TellDestroyed(
-            erasure=erasure.id, keys=tuple(keys), passed_to=tuple(passed), signature=signature
-        )
+    def _receipt(self, erasure: Erasure, known: list[Erasure]) -> TellDestroyed:
+        keys = tuple(self.book.destroyed(erasure.person, erasure.classes)[:DESTROYED_MAX])
+        passed = self._extending.passed_to(erasure, known)
+        to = (erasure.keeper, self._ledger.org)
+        signed = destroyed.signed(self._keys, erasure.id, *to, keys, passed)
+        return TellDestroyed(erasure=erasure.id, keys=keys, passed_to=passed, signature=signed)
 
     def _complete(self, known: list[Erasure]) -> int:
         """Our erasures that everybody has answered."""
         completed = 0
-        for erasure in known:
-            if erasure.keeper != self._ledger.org or erasure.state is not State.GRANTED:
-                continue
-            answers = {org: self.answer(erasure, org) for org in (*erasure.asked, erasure.keeper)}
-            if all(answer is not None and answer.answered for answer in answers.values()):
-                kept = tuple(org for org, a in answers.items() if a is not None and a.done is None)
+        ours = (each for each in known if each.keeper == self._ledger.org)
+        for erasure in (each for each in ours if each.state is State.GRANTED):
+            answers = (self.answer(erasure, org) for org in erasure.holders)
+            given = [answer for answer in answers if answer is not None and answer.settled]
+            if len(given) == len(erasure.holders):
+                kept = tuple(sorted(set().union(*(answer.keeping for answer in given))))
                 self._execute(CompleteErasure(erasure=erasure.id, kept_by=kept), BY_ITSELF)
                 completed += 1
         return completed

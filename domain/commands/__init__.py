@@ -35,6 +35,8 @@ from domain.commands.contacts import (
 from domain.commands.erasures import (
     CompleteErasure,
     ConsultRestricted,
+    ExtendErasure,
+    FollowErasure,
     GrantErasure,
     KeepInstead,
     LiftRestriction,
@@ -42,6 +44,7 @@ from domain.commands.erasures import (
     RequestErasure,
     RestrictProcessing,
     TellDestroyed,
+    TellExtended,
 )
 from domain.commands.home import (
     AdoptPolicy,
@@ -114,6 +117,8 @@ AUTOMATIC = frozenset(
         CompleteTransfer,
         ConfirmCare,
         ExpireTransfer,
+        ExtendErasure,
+        FollowErasure,
         ForgetReads,
         ForwardRecord,
         HandOn,
@@ -126,8 +131,9 @@ AUTOMATIC = frozenset(
         ReceiveMember,
         ResumeKeys,
         SealReads,
-        TraceFile,
         TellDestroyed,
+        TellExtended,
+        TraceFile,
     }
 )
 """What no way in for people takes: a node asks it of itself."""
@@ -163,7 +169,9 @@ __all__ = [
     "EnrolPeer",
     "EstablishStation",
     "ExpireTransfer",
+    "ExtendErasure",
     "FindMember",
+    "FollowErasure",
     "ForgetReads",
     "ForwardRecord",
     "FoundOrganization",
@@ -219,6 +227,7 @@ __all__ = [
     "SendTransfer",
     "ShareOutflow",
     "TellDestroyed",
+    "TellExtended",
     "TellReads",
     "TraceFile",
     "VoidOutflow",

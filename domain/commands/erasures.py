@@ -88,6 +88,28 @@ class TellDestroyed(Command):
     signature: SignatureText
 
 
+class ExtendErasure(Command):
+    """转请销毁：请求曾从本组织取得密钥的组织（自动）."""
+
+    erasure: UUID
+    streams: Streams
+    hearers: Annotated[tuple[OrgCode, ...], Field(min_length=1)]
+
+
+class FollowErasure(Command):
+    """转请随原申请办理（自动）."""
+
+    extension: UUID
+
+
+class TellExtended(Command):
+    """转告销毁结果（自动）."""
+
+    erasure: UUID
+    answer: UUID
+    org: OrgCode
+
+
 class CompleteErasure(Command):
     """删除完毕（自动）."""
 

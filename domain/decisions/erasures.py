@@ -7,6 +7,8 @@ from uuid import UUID
 from domain.commands import (
     CompleteErasure,
     ConsultRestricted,
+    ExtendErasure,
+    FollowErasure,
     GrantErasure,
     KeepInstead,
     LiftRestriction,
@@ -14,6 +16,7 @@ from domain.commands import (
     RequestErasure,
     RestrictProcessing,
     TellDestroyed,
+    TellExtended,
 )
 from domain.decisions.table import Decision, decide
 from domain.decisions.transfers import newest_transfer
@@ -29,6 +32,7 @@ from domain.erasure import (
     TooManyErasures,
 )
 from domain.errors import Refusal
+from domain.extension import FollowsAnother, extend, follow
 from domain.ledger import Ledger, NotOurs
 from domain.member import Member
 from domain.passage import OVER
@@ -76,13 +80,25 @@ def _(command: RequestErasure, ledger: Ledger) -> Decision:
 
 @decide.register
 def _(command: GrantErasure, ledger: Ledger) -> Decision:
-    erasure = ledger.open(Erasure, command.erasure)
+    erasure = _to_answer(ledger, command.erasure)
     for stream in erasure.streams:
         file = ledger.find(Member, stream)
         if file is not None and file.keeper == ledger.org:
             _must_be_at_rest(ledger, file)
     erasure.grant(command.asked)
     return (erasure,)
+
+
+def _to_answer(ledger: Ledger, id_: UUID) -> Erasure:
+    """One of ours that a person may answer.
+
+    Raises:
+        NotFound, NotOurs, FollowsAnother.
+    """
+    erasure = ledger.open(Erasure, id_)
+    if erasure.extends is not None:
+        raise FollowsAnother(erasure=id_, extends=erasure.extends)
+    return erasure
 
 
 def _must_be_at_rest(ledger: Ledger, file: Member) -> None:
@@ -95,21 +111,21 @@ def _must_be_at_rest(ledger: Ledger, file: Member) -> None:
 
 @decide.register
 def _(command: RestrictProcessing, ledger: Ledger) -> Decision:
-    erasure = ledger.open(Erasure, command.erasure)
+    erasure = _to_answer(ledger, command.erasure)
     erasure.restrict(command.reason, command.basis, command.until, command.purposes)
     return (erasure,)
 
 
 @decide.register
 def _(command: RefuseErasure, ledger: Ledger) -> Decision:
-    erasure = ledger.open(Erasure, command.erasure)
+    erasure = _to_answer(ledger, command.erasure)
     erasure.refuse(command.reason)
     return (erasure,)
 
 
 @decide.register
 def _(command: LiftRestriction, ledger: Ledger) -> Decision:
-    erasure = ledger.open(Erasure, command.erasure)
+    erasure = _to_answer(ledger, command.erasure)
     erasure.lift(command.reason)
     return (erasure,)
 
@@ -153,4 +169,28 @@ def _(command: TellDestroyed, ledger: Ledger) -> Decision:
     erasure = ledger.look_up(Erasure, command.erasure)
     answer = answer_to(ledger, erasure)
     answer.tell(erasure.id, erasure.keeper, command.keys, command.passed_to, command.signature)
+    return (answer,)
+
+
+@decide.register
+def _(command: ExtendErasure, ledger: Ledger) -> Decision:
+    theirs = ledger.look_up(Erasure, command.erasure)
+    _, id_ = erasures_of(ledger, theirs.person)
+    extension = Erasure.begin(id_, theirs.person)
+    extend(extension, theirs, command.streams, command.hearers)
+    return (extension,)
+
+
+@decide.register
+def _(command: FollowErasure, ledger: Ledger) -> Decision:
+    extension = ledger.open(Erasure, command.extension)
+    assert extension.extends is not None
+    follow(extension, ledger.look_up(Erasure, extension.extends))
+    return (extension,)
+
+
+@decide.register
+def _(command: TellExtended, ledger: Ledger) -> Decision:
+    answer = answer_to(ledger, ledger.look_up(Erasure, command.erasure))
+    answer.extend(ledger.look_up(Destruction, command.answer), command.org)
     return (answer,)

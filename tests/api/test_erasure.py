@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -24,9 +25,10 @@ from api.node import Node
 from api.service import Who
 from api.storage.server import EmbeddedServer
 from domain.commands import (
+    ApproveTransfer,
     CloseOutflow,
+    Command,
     FindMember,
-    HandOn,
     KeepInstead,
     LiftRestriction,
     OfferCare,
@@ -37,10 +39,13 @@ from domain.commands import (
     RecordReturn,
     RefuseErasure,
     RequestErasure,
+    RequestTransfer,
     RestrictProcessing,
+    SendTransfer,
 )
 from domain.destruction import Destruction
 from domain.erasure import Erasure, State, StillInCare
+from domain.extension import FollowsAnother
 from domain.inflow import Inflow
 from domain.member import Member
 from domain.outflow import Outflow
@@ -49,8 +54,9 @@ from domain.sealing import Closure, PersonClosed, purpose
 from domain.tree import included, ours
 from domain.values import DataClass
 from projections.erasing import HOLDING, MODELS
+from sync import destroyed
 from sync.errors import Unknown
-from sync.keys import NodeKeys
+from sync.keys import NodeKeys, verify
 from tests.support.federation import (
     CHENGDU,
     EVERYTHING,
@@ -66,6 +72,8 @@ from tests.sync.reconciling import Two
 from tests.sync.test_affiliation import admit, give_slip, moved
 
 ALL = tuple(DataClass)
+WUHAN = "wuhan"
+LAW = {"reason": "案件审理中", "basis": "民事诉讼法", "until": date(2028, 1, 1)}
 NAME, PHONE, ADDRESS = "欧阳金丝雀", "+8613900001234", "成都市金丝雀路一号"
 NOTES, LATER, FAMILY = "金丝雀的情况良好", "+8613900005678", "金丝雀的家人"
 CANARIES = (NAME, "13900001234", ADDRESS, NOTES, "13900005678", FAMILY, "620902197702264860")
@@ -379,23 +387,212 @@ def test_nobody_is_erased_while_he_is_away(town: Staged) -> None:
         town[ORIGIN].eraser.grant(erasure, Who(person="li"))
 
 
-@pytest.mark.slow
-def test_whom_a_holder_has_told_and_we_do_not_know_is_named_and_alarmed(town: Staged) -> None:
-    member, outflow = history(town)
-    town.found("wuhan")
-    town.acquaint(CHENGDU, "wuhan", EVERYTHING)
-    (row,) = town[CHENGDU].database.rows("SELECT inflow FROM roster_arrival", {})
-    town[CHENGDU].execute(HandOn(record=row["inflow"], to="wuhan"))
+class Chain(NamedTuple):
+    """A member of Wuhan, who came from the origin by way of Chengdu: Wuhan knows Chengdu alone."""
+
+    file: UUID
+    """Wuhan's."""
+    person: UUID
+    first: UUID
+    """The origin's file."""
+
+
+def chain(town: Staged) -> Chain:
+    """Two transfers, with what follows the member."""
+    first, transfer = moved(town)
+    admit(town, transfer)
+    give_slip(town, transfer)
+    town.found(WUHAN)
+    town.acquaint(CHENGDU, WUHAN, EVERYTHING)
+    transfer = send_on(town, CHENGDU, WUHAN)
+    admit(town, transfer, WUHAN)
+    give_slip(town, transfer, WUHAN)
+    known = town[WUHAN].ledger.look_up(Member, file_of(town, WUHAN))
+    return Chain(known.id, known.person, first)
+
+
+def file_of(town: Staged, code: str) -> UUID:
+    """The one file that an organization keeps itself."""
+    query = "SELECT member FROM roster_person WHERE keeper = %(code)s"
+    ((row),) = town[code].database.rows(query, {"code": code})
+    file: UUID = row["member"]
+    return file
+
+
+def exchange(town: Staged, *codes: str) -> None:
+    """Let these alone work until nothing moves any more between them."""
+    moved = True
+    while moved:
+        for code in codes:
+            town[code].settle()
+        moved = any(town.carry(one, other) for one in codes for other in codes if one != other)
+
+
+def keys_of(node: Node, person: UUID) -> list[Any]:
+    """The keys of a person that a node holds."""
+    return node.database.rows("SELECT id FROM subject_key WHERE subject = %(s)s", {"s": person})
+
+
+def closures(node: Node, person: UUID) -> set[Closure | None]:
+    """Why a person's data do not open at a node."""
+    return {node.keyring.closed(person, each) for each in ALL}
+
+
+def extensions(town: Staged, code: str) -> list[Erasure]:
+    """What an organization has asked on behalf of another, oldest first."""
+    ours = (each for each in town[code].eraser.erasures() if each.keeper == code and each.extends)
+    return sorted(ours, key=lambda each: each.requested.meta.recorded_at if each.requested else 0)
+
+
+def say(town: Staged, command: Command) -> None:
+    """The second officer's answer, and all that follows from it everywhere."""
+    town[WUHAN].eraser.carry(command, Who(person="li"))
+    town.clock.pass_(minutes=1)
     town.settle()
 
-    erasure = erase(town, member)
 
-    known = town[ORIGIN].ledger.look_up(Erasure, erasure)
-    assert (known.state, known.asked) == (State.COMPLETED, (CHENGDU,)), outflow
-    assert shown(town, ORIGIN, erasure)["holders"][1]["passed_to"] == ("wuhan",)
-    town.clock.pass_(seconds=1)
-    (alarm,) = board.alarms(town[ORIGIN])
-    assert (alarm["rule"], alarm["org"]) == ("erasure-not-asked", "wuhan")
+def send_on(town: Staged, giver: str, taker: str) -> UUID:
+    """A transfer of the one member of the giver's own, on its way."""
+    transfer = town[giver].execute(RequestTransfer(member=file_of(town, giver), to=taker)).id
+    for level, person in (("branch", "one"), ("committee", "two")):
+        town[giver].execute(ApproveTransfer(transfer=transfer, level=level), person=person)
+    town[giver].execute(SendTransfer(transfer=transfer, dues_paid_to=date(2026, 1, 5)))
+    town.settle()
+    return transfer
+
+
+def named(node: Node, member: UUID) -> Any:
+    """The name a node shows of one file."""
+    query = "SELECT name FROM roster_person WHERE member = %(member)s"
+    ((row),) = node.database.rows(query, {"member": member})
+    return row["name"]
+
+
+@pytest.mark.slow
+def test_who_had_keys_from_a_holder_is_asked_by_that_holder_and_awaited(town: Staged) -> None:
+    file, person, first = chain(town)
+    assert named(town[ORIGIN], first) is not None
+
+    erasure = erase(town, file, WUHAN)
+
+    known = town[WUHAN].ledger.look_up(Erasure, erasure)
+    assert (known.state, known.asked) == (State.COMPLETED, (CHENGDU,))
+    holder = shown(town, WUHAN, erasure)["holders"][1]
+    assert (holder["passed_to"], holder["awaited"]) == ((ORIGIN,), ())
+    assert named(town[ORIGIN], first) is None
+    assert all(keys_of(town[code], person) == [] for code in (ORIGIN, CHENGDU, WUHAN))
+    town.clock.pass_(days=2)
+    assert all(board.alarms(town[code]) == [] for code in (ORIGIN, CHENGDU, WUHAN))
+
+
+@pytest.mark.slow
+def test_what_goes_round_among_holders_is_asked_once_of_each(town: Staged) -> None:
+    """The origin had keys from Chengdu, and Chengdu from the origin."""
+    erase(town, chain(town).file, WUHAN)
+
+    asked = {code: [e.audience for e in extensions(town, code)] for code in (ORIGIN, CHENGDU)}
+    assert asked == {ORIGIN: [], CHENGDU: [(ORIGIN,)]}
+
+
+@pytest.mark.slow
+def test_what_a_holder_tells_of_another_is_signed_by_the_other(town: Staged) -> None:
+    erasure = erase(town, chain(town).file, WUHAN)
+
+    answer = town[WUHAN].eraser.answer(town[WUHAN].ledger.look_up(Erasure, erasure), CHENGDU)
+
+    assert answer is not None
+    told = answer.extended[ORIGIN]
+    assert told.signature is not None
+    assert told.keys
+    message = destroyed.text(told.erasure, told.requester, ORIGIN, told.keys, told.passed_to)
+    key = town[ORIGIN].keys.verify_key
+    assert verify(key, message, base64.b64decode(told.signature))
+
+
+@pytest.mark.slow
+def test_until_who_had_keys_from_a_holder_has_answered_it_is_open_and_alarmed(
+    town: Staged,
+) -> None:
+    file, *_ = chain(town)
+    erasure = ask(town, file, WUHAN)
+    town[WUHAN].eraser.grant(erasure, Who(person="li"))
+
+    exchange(town, WUHAN, CHENGDU)
+
+    assert shown(town, WUHAN, erasure)["state"] is State.GRANTED
+    holder = shown(town, WUHAN, erasure)["holders"][1]
+    assert (holder["answer"], holder["awaited"]) == ("已销毁", (ORIGIN,))
+    assert holder["open_since"] is not None
+    town.clock.pass_(days=2)
+    for code, rule in ((WUHAN, "erasure-passed-on"), (CHENGDU, "erasure-unanswered")):
+        assert [(a["rule"], a["org"]) for a in board.alarms(town[code])] == [(rule, ORIGIN)], code
+
+    town.settle()
+    assert shown(town, WUHAN, erasure)["state"] is State.COMPLETED
+
+
+@pytest.mark.slow
+def test_who_had_keys_from_a_holder_may_keep_by_law_and_the_asker_learns_it(town: Staged) -> None:
+    file, person, _ = chain(town)
+    erasure = ask(town, file, WUHAN)
+    town.settle()
+    (asked,) = extensions(town, CHENGDU)
+    assert (asked.extends, asked.state) == (erasure, State.REQUESTED)
+    assert closures(town[ORIGIN], person) == {Closure.HELD}
+    town[ORIGIN].eraser.carry(KeepInstead(erasure=asked.id, **LAW), Who())
+
+    town[WUHAN].eraser.grant(erasure, Who(person="li"))
+    town.settle()
+
+    known = town[WUHAN].ledger.look_up(Erasure, erasure)
+    assert (known.state, known.kept_by) == (State.COMPLETED, (ORIGIN,))
+    holder = shown(town, WUHAN, erasure)["holders"][1]
+    assert (holder["answer"], holder["kept_beyond"]) == ("已销毁", [ORIGIN])
+
+
+@pytest.mark.slow
+def test_a_holder_that_keeps_by_law_asks_further_all_the_same(town: Staged) -> None:
+    file, person, _ = chain(town)
+    erasure = ask(town, file, WUHAN)
+    town.settle()
+    town[CHENGDU].eraser.carry(KeepInstead(erasure=erasure, **LAW), Who())
+
+    town[WUHAN].eraser.grant(erasure, Who(person="li"))
+    town.settle()
+
+    assert closures(town[CHENGDU], person) == {Closure.RESTRICTED}
+    assert keys_of(town[ORIGIN], person) == []
+    (extension,) = extensions(town, CHENGDU)
+    assert extension.state is State.COMPLETED
+
+
+@pytest.mark.slow
+def test_what_is_refused_or_restricted_is_so_for_who_had_keys_from_a_holder(town: Staged) -> None:
+    file, person, _ = chain(town)
+
+    refused = ask(town, file, WUHAN)
+    town.settle()
+    assert closures(town[ORIGIN], person) == {Closure.HELD}
+    say(town, RefuseErasure(erasure=refused, reason="仍需履职"))
+    assert closures(town[ORIGIN], person) == {None}
+
+    kept = ask(town, file, WUHAN)
+    say(town, RestrictProcessing(erasure=kept, **LAW, purposes=("办案",)))
+    assert closures(town[ORIGIN], person) == {Closure.RESTRICTED}
+    say(town, LiftRestriction(erasure=kept, reason="已结案"))
+    assert closures(town[ORIGIN], person) == {None}
+
+    assert [each.state for each in extensions(town, CHENGDU)] == [State.REFUSED, State.LIFTED]
+
+
+@pytest.mark.slow
+def test_an_extension_is_not_for_a_person_to_answer(town: Staged) -> None:
+    ask(town, chain(town).file, WUHAN)
+    town.settle()
+    (extension,) = extensions(town, CHENGDU)
+
+    with pytest.raises(FollowsAnother):
+        town[CHENGDU].eraser.grant(extension.id, Who(person="li"))
 
 
 @pytest.mark.slow
@@ -532,15 +729,14 @@ def test_a_holder_may_keep_by_law_and_that_is_shown(town: Staged) -> None:
     member, _ = history(town)
     erasure = ask(town, member)
     town.settle()
-    law = {"reason": "案件审理中", "basis": "民事诉讼法", "until": date(2028, 1, 1)}
-    town[CHENGDU].eraser.carry(KeepInstead(erasure=erasure, **law), Who())
+    town[CHENGDU].eraser.carry(KeepInstead(erasure=erasure, **LAW), Who())
 
     town[ORIGIN].eraser.grant(erasure, Who(person="li"))
     town.settle()
 
     known = town[ORIGIN].ledger.look_up(Erasure, erasure)
     assert (known.state, known.kept_by) == (State.COMPLETED, (CHENGDU,))
-    assert shown(town, ORIGIN, erasure)["holders"][1]["kept"] == law
+    assert shown(town, ORIGIN, erasure)["holders"][1]["kept"] == LAW
     assert traces(town[CHENGDU]) == []
     assert town[CHENGDU].keyring.closed(member, DataClass.NOTES) is Closure.RESTRICTED
 
@@ -873,6 +1069,41 @@ def test_a_crash_between_slots_and_rows_is_made_good(town: Staged, code: str) ->
 
     assert traces(town[code]) == []
     assert holders(town, Erasure.id_of(member, ORIGIN, 1)) == {ORIGIN: "已销毁", CHENGDU: "已销毁"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", range(6))
+def test_a_crash_while_it_is_asked_further_is_made_good(town: Staged, at: int) -> None:
+    """Asked, followed, told: each is recorded, or is not."""
+    file, person, _ = chain(town)
+    execute, seen = town[CHENGDU].eraser._extending._execute, iter(range(0, 99, 2))  # noqa: SLF001
+
+    def effect(*said: Any) -> Any:
+        point = next(seen)
+        if point == at:
+            raise Crash
+        answer = execute(*said)
+        if point + 1 == at:
+            raise Crash
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(town[CHENGDU].eraser._extending, "_execute", effect)  # noqa: SLF001
+        crashed = False
+        try:
+            erase(town, file, WUHAN)
+        except Crash:
+            crashed = True
+    town.restart(CHENGDU)
+    erasure = Erasure.id_of(person, WUHAN, 1)
+    if town[WUHAN].ledger.look_up(Erasure, erasure).state is State.REQUESTED:
+        town[WUHAN].eraser.grant(erasure, Who(person="li"))
+    town.settle()
+
+    assert crashed
+    assert shown(town, WUHAN, erasure)["state"] is State.COMPLETED
+    assert [each.state for each in extensions(town, CHENGDU)] == [State.COMPLETED]
+    assert keys_of(town[ORIGIN], person) == []
 
 
 @pytest.mark.slow

@@ -57,6 +57,8 @@ def test_what_a_node_asks_of_itself_is_named() -> None:
         "CompleteTransfer",
         "ConfirmCare",
         "ExpireTransfer",
+        "ExtendErasure",
+        "FollowErasure",
         "ForgetReads",
         "ForwardRecord",
         "HandOn",
@@ -71,6 +73,7 @@ def test_what_a_node_asks_of_itself_is_named() -> None:
         "SealReads",
         "TraceFile",
         "TellDestroyed",
+        "TellExtended",
     }
 
 

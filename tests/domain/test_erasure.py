@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -12,6 +13,8 @@ from domain.aggregate import SecondPersonNeeded
 from domain.commands import (
     CompleteErasure,
     ConsultRestricted,
+    ExtendErasure,
+    FollowErasure,
     GrantErasure,
     KeepInstead,
     LiftRestriction,
@@ -20,6 +23,7 @@ from domain.commands import (
     RequestErasure,
     RestrictProcessing,
     TellDestroyed,
+    TellExtended,
 )
 from domain.commands.erasures import PURPOSES_MAX
 from domain.decisions import members
@@ -39,6 +43,7 @@ from domain.erasure import (
     StillInCare,
     TooManyErasures,
 )
+from domain.extension import FollowsAnother
 from domain.ledger import NotOurs
 from domain.member import Member
 from domain.purposes import PURPOSES, RETENTION
@@ -257,6 +262,99 @@ def test_a_holder_says_once_which_keys_are_destroyed(host: Story) -> None:
     )
     assert host.told[0].meta.audience == (ORIGIN,)
     host.when(told).then_nothing()
+
+
+FURTHER = Erasure.id_of(ZHANG, CHENGDU, 1)
+EXTENSION = fact(
+    Erasure.Requested,
+    streams=(AWAY,),
+    classes=ALL,
+    ground="consent_withdrawn",
+    by="person",
+    extends=ERASURE,
+)
+LAWFUL = fact(Erasure.Restricted, **LAW, purposes=("办案",))
+KEYS_TO_WUHAN = fact(
+    Destruction.Done,
+    erasure=ERASURE,
+    requester=ORIGIN,
+    keys=(name("key"),),
+    passed_to=("wuhan",),
+    signature=SIGNATURE,
+)
+
+
+def extended(host: Story, *theirs: Any) -> None:
+    """An erasure of the origin's, and the host's that carries it to Wuhan."""
+    host.given(ERASURE, ASKED, *theirs, about=ZHANG, by=ORIGIN, heard_by=(CHENGDU,))
+    host.when(ExtendErasure(erasure=ERASURE, streams=(AWAY,), hearers=("wuhan",)))
+
+
+def test_what_another_asks_is_asked_further_in_our_own_name(host: Story) -> None:
+    host.given(ERASURE, ASKED, about=ZHANG, by=ORIGIN, heard_by=(CHENGDU,))
+
+    host.when(ExtendErasure(erasure=ERASURE, streams=(AWAY,), hearers=("wuhan",))).then(EXTENSION)
+    assert host.told[0].meta.audience == ("wuhan",)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ((GRANTED,), fact(Erasure.Granted, asked=("wuhan",))),
+        ((LAWFUL,), LAWFUL),
+        ((fact(Erasure.Refused, reason="仍需履职"),), fact(Erasure.Refused, reason="仍需履职")),
+        (
+            (LAWFUL, fact(Erasure.Lifted, reason="已结案")),
+            fact(Erasure.Refused, reason="已结案"),
+        ),
+    ],
+    ids=["granted", "restricted", "refused", "lifted before we followed"],
+)
+def test_it_becomes_what_the_other_has_become(host: Story, theirs: Any, ours: Any) -> None:
+    extended(host, *theirs)
+
+    host.when(FollowErasure(extension=FURTHER)).then(ours)
+    host.when(FollowErasure(extension=FURTHER)).then_nothing()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        GrantErasure(erasure=FURTHER),
+        RefuseErasure(erasure=FURTHER, reason="仍需履职"),
+        RestrictProcessing(erasure=FURTHER, **LAW, purposes=("办案",)),
+        LiftRestriction(erasure=FURTHER, reason="已结案"),
+    ],
+    ids=lambda command: type(command).__name__,
+)
+def test_no_person_answers_what_follows_another(host: Story, command: Any) -> None:
+    extended(host)
+
+    host.when(command, person="li").then_refused(FollowsAnother)
+
+
+def test_what_is_answered_further_on_is_told_once(host: Story) -> None:
+    host.given(ERASURE, ASKED, GRANTED, about=ZHANG, by=ORIGIN, heard_by=(CHENGDU,))
+    host.given(Destruction.id_of(ERASURE, CHENGDU), KEYS_TO_WUHAN, about=ZHANG, by=CHENGDU)
+    theirs = Destruction.id_of(FURTHER, "wuhan")
+    said = {"erasure": FURTHER, "requester": CHENGDU, "keys": (name("key"),)}
+    done = fact(Destruction.Done, **said, passed_to=("xian",), signature=SIGNATURE)
+    host.given(theirs, done, about=ZHANG, by="wuhan", heard_by=(CHENGDU,))
+    tell = TellExtended(erasure=ERASURE, answer=theirs, org="wuhan")
+
+    host.when(tell).then(
+        fact(
+            Destruction.Extended,
+            org="wuhan",
+            **said,
+            kept=False,
+            passed_to=("xian",),
+            signature=SIGNATURE,
+        )
+    )
+    host.when(tell).then_nothing()
+    answer = host.ledger.look_up(Destruction, Destruction.id_of(ERASURE, CHENGDU))
+    assert (answer.answered, answer.awaited, answer.settled) == (True, ("xian",), False)
 
 
 def test_a_holder_may_say_that_the_law_requires_keeping(host: Story) -> None:

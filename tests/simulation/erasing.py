@@ -165,9 +165,10 @@ def answered(world: World, person: UUID) -> None:
         [ended] = [
             n for n, f in enumerate(told) if isinstance(f, Erasure.Completed) and _of(f, erasure.id)
         ]
-        for org in (*erasure.asked, code):
+        for org in erasure.holders:
             id_ = Destruction.id_of(erasure.id, org)
-            answers = [n for n, f in enumerate(told) if f.originator_id == id_]
+            said = [n for n, f in enumerate(told) if f.originator_id == id_]
+            answers = [n for n in said if isinstance(told[n], Destruction.Done)]
             must(len(answers) == 1 and answers[0] < ended, "Erased: all had answered.", **at)
 
 

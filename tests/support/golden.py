@@ -369,6 +369,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "passed_to": ("wuhan",),
         "signature": "A" * 86 + "==",
     },
+    "destruction.extended": {
+        "org": "wuhan",
+        "erasure": name("extension"),
+        "requester": CHENGDU,
+        "keys": (name("key-1"),),
+        "signature": "A" * 86 + "==",
+    },
     "destruction.kept": {
         "erasure": name("erasure"),
         "reason": "案件审理中",

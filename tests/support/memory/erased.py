@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from api.erasure.about import About, about
 from api.erasure.closing import Closed, ClosingBook
 from api.erasure.eraser import Eraser
 from domain.sealing import Closure
-from domain.values import DataClass
+from domain.values import DataClass, OrgCode
 from projections.erasing import HOLDING
 from projections.phones import INDEX
 from projections.tables import NEXT
@@ -82,8 +82,13 @@ class MemoryClosing(ClosingBook):
         wanted = [(person, each) for each in classes]
         return sorted(key for key, of in self._database.destroyed.items() if of in wanted)
 
-    def granted_to(self, keys: Collection[UUID]) -> list[str]:
-        return sorted({peer for peer, key in self._database.lane_grants if key in keys})
+    def granted_to(
+        self, person: UUID, classes: Iterable[DataClass], peers: Sequence[OrgCode]
+    ) -> list[OrgCode]:
+        database, kinds = self._database, set(classes)
+        closed = {subject for (subject, _), of in database.closing.items() if of[0] == person}
+        keys = {*self.keys(closed, kinds), *self.destroyed(person, kinds)}
+        return sorted({p for p, key in database.lane_grants if key in keys and p in peers})
 
     def _close(self, found: About, classes: Collection[DataClass], why: Closure) -> None:
         said = {(s, DataClass(c)): (found.person, why) for s in found.subjects for c in classes}
