@@ -91,6 +91,7 @@ WHAT = {
     "erasure.completed": "删除完毕 erasure completed",
     "destruction.done": "销毁回执 keys destroyed",
     "destruction.kept": "依法留存 kept by law",
+    "destruction.extended": "转告销毁结果 what another has answered",
 }
 """What happened, by topic; a later version's is shown by its own name."""
 

@@ -350,6 +350,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "ground": "consent_withdrawn",
         "by": "person",
         "document": "申请〔2026〕3号",
+        "extends": name("erasure"),
     },
     "erasure.granted": {"asked": (CHENGDU,)},
     "erasure.restricted": {
@@ -373,7 +374,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "org": "wuhan",
         "erasure": name("extension"),
         "requester": CHENGDU,
+        "kept": False,
         "keys": (name("key-1"),),
+        "passed_to": ("xian",),
         "signature": "A" * 86 + "==",
     },
     "destruction.kept": {

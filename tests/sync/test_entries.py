@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -352,13 +353,16 @@ OURS = ("organization.", "pact.")
 """What a node has put down about its peers before any of them says a word."""
 
 
-@pytest.mark.parametrize("topic", ["activity.held", "future.thing"])
-@pytest.mark.parametrize("state", bad_states().values(), ids=bad_states())
-def test_a_malformed_state_is_set_aside(pen: Pen, state: str, topic: str) -> None:
-    about_the_body = ("theme_party", 'kin":', 'party"', "theme_day\\u")
-    if topic == "future.thing" and any(hint in state for hint in about_the_body[1:3]):
-        pytest.skip("what an unknown topic promises is not known here")
+def malformed() -> Iterator[Any]:
+    """Of a topic known here every one, of an unknown one what no topic can say."""
+    for name, state in bad_states().items():
+        yield pytest.param(state, "activity.held", id=f"{name}-activity.held")
+        if 'kin":' not in state and 'party"' not in state:
+            yield pytest.param(state, "future.thing", id=f"{name}-future.thing")
 
+
+@pytest.mark.parametrize(("state", "topic"), list(malformed()))
+def test_a_malformed_state_is_set_aside(pen: Pen, state: str, topic: str) -> None:
     outcome = pen.raw(state, topic)
 
     assert (outcome.fault, outcome.recorded) == (None, 0)
