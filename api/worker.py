@@ -80,6 +80,7 @@ class Worker:
         """Begin."""
         self._announce()
         self.node.restoring.healer.greeting.begin()
+        self.node.inbox.when_recorded = self._let_read
         if self.node.settings.kafka:
             self.kafka = self._kafka_lanes(self.node.settings.kafka)
             self.kafka.start()
@@ -175,12 +176,14 @@ class Worker:
         return 0 if self.node.fence.holds() else self.node.answer_arrivals()
 
     def _relay(self) -> int:
-        numbered = self.node.relay.number()
-        if numbered:
+        relay = self.node.relay
+        before = relay.numbered
+        passed = relay.number()
+        if relay.numbered != before:
             self.lane_news.tell()
             if self.kafka is not None:
                 self.kafka.wake()
-        return numbered
+        return passed
 
     def _project(self) -> int:
         applied = self.node.projector.catch_up()
@@ -273,7 +276,6 @@ class Worker:
                     self.signer,
                     org=node.settings.code,
                     after=partial(_recorded, node, peer),
-                    on_recorded=self._let_read,
                     poll_seconds=node.settings.poll_seconds,
                     clock=node.clock,
                 )
@@ -291,7 +293,6 @@ class Worker:
             node.relay,
             node.inbox,
             clock=node.clock,
-            on_recorded=self._let_read,
         )
 
 

@@ -31,15 +31,8 @@ class Parcel(NamedTuple):
 class Carrier:
     """The lanes of one node; one thread sends, another takes in."""
 
-    def __init__(
-        self,
-        relay: Relay,
-        inbox: Inbox,
-        clock: Callable[[], datetime],
-        on_recorded: Callable[[], None],
-    ) -> None:
-        self._relay, self._inbox = relay, inbox
-        self._clock, self._on_recorded = clock, on_recorded
+    def __init__(self, relay: Relay, inbox: Inbox, clock: Callable[[], datetime]) -> None:
+        self._relay, self._inbox, self._clock = relay, inbox, clock
         self.lanes: dict[OrgCode, Lane] = {}
 
     def look(self) -> bool:
@@ -154,8 +147,6 @@ class Carrier:
 
     def _accept(self, wire: bytes, lane: Lane) -> None:
         outcome = self._inbox.accept(wire)
-        if outcome.recorded:
-            self._on_recorded()
         heard = outcome.fault is None or isinstance(outcome.fault, Gap)
         if outcome.fault is None:
             lane.last_error = None

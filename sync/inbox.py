@@ -81,6 +81,8 @@ class Inbox:
         self._ledger, self._store, self._keys = ledger, store, keys
         self._relay, self._keyring, self._clock = relay, keyring, clock
         self._witness = relay.witness
+        self.when_recorded: Callable[[], object] = lambda: None
+        """Called after each commit and before its answer is made: so read models may go first."""
         # How often entries of each were set aside, and at which count none was open.
         self._parkings: Counter[OrgCode] = Counter()
         self._clear: dict[OrgCode, int] = {}
@@ -241,6 +243,8 @@ class Inbox:
             return Outcome(self.receipt(peer), 0)
         if faults:
             self._parkings[peer] += 1
+        if good:
+            self.when_recorded()
         if batch.last >= batch.head:
             self._relay.prove_step(peer)
         if self._clear.get(peer) == self._parkings[peer]:

@@ -185,11 +185,10 @@ class Puller:
         *,
         org: OrgCode,
         after: Callable[[], int],
-        on_recorded: Callable[[], object],
         poll_seconds: float,
         clock: Callable[[], datetime],
     ) -> None:
-        self.state, self._on_recorded, self._greeted = PullState(peer), on_recorded, False
+        self.state, self._greeted = PullState(peer), False
         self._relay, self._inbox, self._signer, self._org = relay, inbox, signer, org
         self._after, self._poll_s, self._clock = after, poll_seconds, clock
         self._stop, self._again, self._recording = Event(), Event(), Lock()
@@ -250,8 +249,6 @@ class Puller:
         if outcome.answer and (outcome.new or not self._greeted):
             self._receipts.put(outcome.answer)
             self._greeted = True
-        if outcome.recorded:
-            self._on_recorded()
         return outcome.recorded
 
     def _acknowledge(self, receipt: bytes) -> None:

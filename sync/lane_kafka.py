@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 class KafkaLanes:
     """All lanes of one node over one broker: a thread that sends and a thread that receives."""
 
-    def __init__(  # noqa: PLR0913 - the parts of a node, once.
+    def __init__(
         self,
         settings: KafkaSettings,
         org: OrgCode,
@@ -34,11 +34,10 @@ class KafkaLanes:
         inbox: Inbox,
         *,
         clock: Callable[[], datetime],
-        on_recorded: Callable[[], None] = lambda: None,
     ) -> None:
         door, names = Door(org, settings, clock), Names(org, settings.topic)
         self._servers, self._names = settings.servers, names
-        self._carrier = Carrier(relay, inbox, clock, on_recorded)
+        self._carrier = Carrier(relay, inbox, clock)
         self._broker = Broker(door)
         self._sender = Sender(door, self._broker, self._carrier, names)
         self._receiver = Receiver(door, self._broker, self._carrier, names)

@@ -70,6 +70,8 @@ class Relay:
         self._ledger, self._store, self._keys, self._clock = ledger, store, keys, clock
         self._offering, self.fence, self.witness = mutual.offering, mutual.fence, mutual.witness
         self.granting = Granting(ledger, store, clock)
+        self.numbered = 0
+        """How many rows were numbered since the start, for all peers."""
         self._passed = 0
         self._bookmark: int | None = None
         self._heads: dict[OrgCode, Standing] = {}
@@ -148,6 +150,7 @@ class Relay:
                 said = page.rows, page.grants, bookmark, last, now, page.withheld
                 if not self._store.number(*said):
                     return len(entries)
+                self.numbered += len(page.rows)
                 bookmark = last
             self._passed = last
         self._bookmark, self._heads = bookmark, heads

@@ -31,13 +31,9 @@ class Carrying:
         for code in codes or self.made.nodes:
             node = self.made[code]
             self.lanes[code] = KafkaLanes(
-                settings or self.settings,
-                code,
-                node.relay,
-                node.inbox,
-                clock=node.clock,
-                on_recorded=lambda code=code: self.woken.append(code),
+                settings or self.settings, code, node.relay, node.inbox, clock=node.clock
             )
+            node.inbox.when_recorded = lambda code=code: self.woken.append(code)
             self.lanes[code].start()
 
     def stop(self, *codes: str) -> None:

@@ -144,7 +144,7 @@ class Post:
     def __init__(self, log: Log, code: str, node: Any) -> None:
         self.client = Client(log, code)
         names = Names(code, "sync.{destination}.{source}")
-        self.carrier = Carrier(node.relay, node.inbox, node.clock, lambda: None)
+        self.carrier = Carrier(node.relay, node.inbox, node.clock)
         broker: Any = Broker(self.client)
         broker.up = Flag()
         self.sender = Sender(self.client, broker, self.carrier, names)

@@ -621,7 +621,7 @@ def test_the_fullest_file_keeps_within_its_bounds() -> None:
 
 def test_a_broker_is_not_used_for_a_peer_that_files_reach(three: Staged) -> None:
     origin = three[ORIGIN]
-    carrier = Carrier(origin.relay, origin.inbox, three.clock, lambda: None)
+    carrier = Carrier(origin.relay, origin.inbox, three.clock)
     carrier.look()
     assert carrier.lanes.keys() == {CHENGDU, SHENZHEN}
 

@@ -113,7 +113,7 @@ class Ends:
 
     def connect(self, code: str) -> None:
         node, names = self.made[code], Names(code, NAMES.template)
-        carrier = Carrier(node.relay, node.inbox, node.clock, lambda: None)
+        carrier = Carrier(node.relay, node.inbox, node.clock)
         broker = Broker(self.memory)
         self.carriers[code], self.brokers[code] = carrier, broker
         self.senders[code] = Sender(self.memory, broker, carrier, names)
