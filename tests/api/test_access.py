@@ -232,6 +232,7 @@ def test_everybody_who_read_or_received_a_members_data(both: tuple[Site, Site]) 
     ask(origin, "/outflows", "li", member=member)
     ask(origin, "/outflows", "li", member=other)
     ask(origin, f"/members/{member}/trail/phone", "wang", purpose="correction")
+    until(lambda: all(p["out_acknowledged"] == p["out_head"] for p in origin.get("/peers")))
 
     found = origin.get(f"/members/{member}/access")
 

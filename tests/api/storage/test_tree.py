@@ -21,6 +21,7 @@ from api.storage.database import Database
 from api.storage.errors import LedgerElsewhere
 from api.storage.recorder import GroupRecorder
 from api.storage.tree import TreeStore
+from domain import suite
 from domain.ledger import Beside, Write
 from domain.recording import LedgerDamaged
 from domain.tiles import WIDTH, Growth, TileName, roots
@@ -143,8 +144,10 @@ WRITER = """
     from uuid import uuid4
     from api.storage.database import Database
     from api.storage.recorder import GroupRecorder
+    from domain import suite
     from eventsourcing.persistence import StoredEvent
 
+    suite.choose(sys.argv[3])
     recorder = GroupRecorder(Database(sys.argv[1], sys.argv[2]))
     print("ready", flush=True)
 
@@ -159,10 +162,10 @@ WRITER = """
 
 @pytest.mark.slow
 def test_a_killed_process_leaves_every_entry_its_leaf(database: Schema, opened: Database) -> None:
-    before, draw = 0, random.Random(3)
+    before, draw, place = 0, random.Random(3), (database.url, database.schema)
     for _ in range(10):
         process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(WRITER), database.url, database.schema],
+            [sys.executable, "-c", textwrap.dedent(WRITER), *place, suite.chosen().name],
             stdout=subprocess.PIPE,
         )
         assert process.stdout is not None
