@@ -12,6 +12,8 @@ SHELL = /bin/sh
 N ?= 10000
 WORKERS ?= 2
 SUITE ?= international
+OTHER_international = guomi
+OTHER_guomi = international
 UV = uv==0.13.9
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -40,6 +42,9 @@ check: lint
 
 # Without Java or Maven the rest still runs; the live tests then fail the run and say why.
 test: lint kafka strangers faketime
+	@echo "The quick tests with the other suite ($(OTHER_$(SUITE))) ..."
+	@WAYSTATION_SUITE=$(OTHER_$(SUITE)) $(BIN)/python -m pytest -q -n $(WORKERS) -m "$(QUICK)"
+	@echo "All tests ($(SUITE)) ..."
 	@WAYSTATION_REQUIRE_LIVE=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
 lint: $(DEV)
