@@ -22,6 +22,7 @@ from api.versions import reading
 from domain.ledger import NotFound, Receipt
 from domain.values import OrgCode
 from sync import lag
+from sync.card import read_card
 from sync.cloudevents import MEDIA_TYPE
 from sync.envelope import BATCH_BYTES, NUMBER_MAX
 from sync.errors import Misaddressed
@@ -39,8 +40,10 @@ router = APIRouter(tags=["通道 lanes"])
 @router.get("/card")
 @shows_nobody
 async def card(request: Request) -> Response:
-    """名片: this node's, signed."""
-    return Response(running(request).node.card(), media_type=MEDIA_TYPE)
+    """名片: this node's, signed; its fingerprint is in a header, for whoever has no suite."""
+    wire = running(request).node.card()
+    said = {"Waystation-Fingerprint": read_card(wire).fingerprint}
+    return Response(wire, media_type=MEDIA_TYPE, headers=said)
 
 
 @router.post("/peers", status_code=201, response_model=Receipt, openapi_extra=takes(Enrolment))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,7 +18,7 @@ from api.access.readings import READINGS
 from api.access.verifying import verify
 from api.access.words import ACTS, CLASSES, FIELDS, KINDS, PURPOSES, named
 from api.seals import seal
-from api.storage.read import persons
+from api.storage.read import Read, persons
 from api.storage.server import EmbeddedServer
 from domain.catalogue import FACTS
 from domain.records import PERSONAL
@@ -148,6 +150,28 @@ def test_what_cannot_be_recorded_is_not_shown(origin: Site) -> None:
         origin.post("/members", person())
 
     assert ask(origin, paths[0], purpose="audit").json()[0]["value"] == known["name"]
+
+
+def test_an_answer_does_not_leave_before_its_record(
+    origin: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, outflow = absent(origin)
+    record, written, asked = origin.node.access.record, Event(), Event()
+
+    def slowly(read: Read) -> None:
+        asked.set()
+        assert written.wait(20)
+        record(read)
+
+    monkeypatch.setattr(origin.node.access, "record", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ask, origin, f"/outflows/{outflow}")
+        assert asked.wait(20)
+        with pytest.raises(TimeoutError):
+            answer.result(0.3)
+        written.set()
+
+        assert answer.result(20).json()["outflow"] == outflow
 
 
 def test_no_value_is_logged(origin: Site, caplog: pytest.LogCaptureFixture) -> None:
