@@ -36,7 +36,8 @@ from api.cli_lanes import URL, Url
 from api.client import Client, place
 from api.files import must_be_writable_file, write
 from api.partner.command import check_peer
-from api.settings import FILE, NodeThere, Settings
+from api.settings import FILE, NodeThere, Settings, suite_here
+from domain import suite
 from domain.errors import Refusal
 from sync.card import read_card
 
@@ -130,11 +131,9 @@ def _end_with_stdin(server: Any) -> None:
 @app.command()
 def card(url: Url = URL) -> None:
     """导出名片: this node's signed card, and the fingerprint to compare by telephone."""
-    wire = _node(url).card()
+    wire, fingerprint = _node(url).card()
     # Not among the card's own bytes: `waystation card > ours.card` is what is sent.
-    told.print(
-        f"[dim]核对码 fingerprint[/dim] {read_card(wire.encode()).fingerprint}", style="bold"
-    )
+    told.print(f"[dim]核对码 fingerprint[/dim] {fingerprint}", style="bold")
     sys.stdout.write(wire)
 
 
@@ -285,6 +284,7 @@ def _node(url: str, person: str | None = None, purpose: str | None = None) -> Cl
 def main() -> None:
     """Run; a refusal is told in a sentence, not in a traceback."""
     try:
+        suite.choose(suite_here())
         with _open:
             app()
     except Refusal as refusal:

@@ -88,9 +88,10 @@ class Client:
             if cursor is None:
                 return
 
-    def card(self) -> str:
-        """The node's signed card."""
-        return self._answer("GET", "/card").text
+    def card(self) -> tuple[str, str]:
+        """The node's signed card, and its fingerprint by the suite of that node."""
+        answer = self._answer("GET", "/card")
+        return answer.text, answer.headers["Waystation-Fingerprint"]
 
     def letter(self, transfer: str) -> str:
         """The page of a letter, to be printed."""

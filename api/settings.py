@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError, 
 from domain.errors import Invalid, Refusal
 from domain.organization import OrgKind
 from domain.pact import PACT_DAYS_MAX
-from domain.suite import SuiteName
+from domain.suite import SUITES, SuiteName
 from domain.values import OrgCode, Stated, Value
 from sync import strict
 from sync.address import wrong_with
@@ -191,6 +191,18 @@ def must_be_writable(home: Path) -> None:
         (home / "keys").mkdir(exist_ok=True, mode=0o700)
     except OSError as fault:
         raise BadSetting(setting="--home", because=str(fault)) from None
+
+
+def suite_here() -> SuiteName:
+    """The suite that the environment names, for what is computed outside a node.
+
+    Raises:
+        BadSetting.
+    """
+    named = os.environ.get(SUITE, "international")
+    if named not in SUITES:
+        raise BadSetting(setting=SUITE, because=named, rule=", ".join(SUITES))
+    return cast("SuiteName", named)
 
 
 _JSON = "JSON，UTF-8 编码，每个名称只写一次。JSON in UTF-8, each name once"

@@ -23,7 +23,7 @@ from bench.figures import Figure, interleaved, percentile
 from bench.town import GROW, ORIGIN, Town
 from domain.records import leaf
 from domain.tiles import Growth
-from domain.tree import SHA256
+from domain.tree import ours as hashing
 from domain.values import utc_now
 from sync.checkpoint import origin_of, verifiers
 from sync.envelope import NO_ROOT
@@ -154,13 +154,14 @@ def _pile_up(database: Database) -> None:
         StoredEvent(UUID(int=n + 1), 1, "contact.made", b"{}")
         for n in range(LEAVES - LEAVES % 256, LEAVES)
     ]
-    growth = Growth.empty(SHA256)
+    hashes = hashing()
+    growth = Growth.empty(hashes)
     for _ in range(LEAVES - len(tail)):
         growth.append(os.urandom(32))
     for record in tail:
-        growth.append(SHA256.leaf(leaf(record)))
+        growth.append(hashes.leaf(leaf(record)))
     with database.connection() as conn, conn.transaction():
-        conn.execute(GROW, tree.growing(Growth.empty(SHA256), growth), binary=True)
+        conn.execute(GROW, tree.growing(Growth.empty(hashes), growth), binary=True)
         with conn.cursor().copy(
             f"COPY {TABLE} (notification_id, originator_id, originator_version, topic, state)"
             " FROM STDIN"

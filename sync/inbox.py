@@ -79,10 +79,10 @@ class Inbox:
         clock: Callable[[], datetime],
     ) -> None:
         self._ledger, self._store, self._keys = ledger, store, keys
-        self._relay, self._keyring, self._clock = relay, keyring, clock
-        self._witness = relay.witness
+        self._relay, self._witness = relay, relay.witness
+        self._keyring, self._clock = keyring, clock
         self.when_recorded: Callable[[], object] = lambda: None
-        """Called after each commit and before its answer is made: so read models may go first."""
+        """Called after each commit, before its answer is made: so read models may go first."""
         # How often entries of each were set aside, and at which count none was open.
         self._parkings: Counter[OrgCode] = Counter()
         self._clear: dict[OrgCode, int] = {}
@@ -247,10 +247,8 @@ class Inbox:
             self.when_recorded()
         if batch.last >= batch.head:
             self._relay.prove_step(peer)
-        if self._clear.get(peer) == self._parkings[peer]:
-            answer = self._receipt(peer, batch.last, batch.root, ())
-        else:
-            answer = self.receipt(peer)
+        clear, said = self._clear.get(peer) == self._parkings[peer], (batch.last, batch.root)
+        answer = self._receipt(peer, *said, ()) if clear else self.receipt(peer)
         return Outcome(answer, len(good), parked=len(faults), witnessed=seen is not None)
 
     def _sort(

@@ -21,7 +21,6 @@ from domain.errors import Refusal
 from domain.organization import OrgKind
 from domain.pact import PactState
 from domain.values import OrgCode
-from sync.card import read_card
 
 START_S, STOP_S = 90.0, 30.0
 """How long a node may take to come up (it may have a crash to recover from), and to stop."""
@@ -118,8 +117,9 @@ class Nodes:
 
     def acquaint(self) -> dict[OrgCode, str]:
         """Exchange cards between origin and stations; the fingerprints compared."""
-        cards = {code: client.card() for code, client in self.clients.items()}
-        prints = {code: read_card(card.encode()).fingerprint for code, card in cards.items()}
+        shown = {code: client.card() for code, client in self.clients.items()}
+        cards = {code: card for code, (card, _) in shown.items()}
+        prints = {code: fingerprint for code, (_, fingerprint) in shown.items()}
         for station in (CHENGDU, SHENZHEN):
             for one, other, grants in (
                 (ORIGIN.code, station.code, ORIGIN_GRANTS),

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from api.client import Client
 from api.enrolment import BadCard, Enrolment, compared
-from api.settings import BadSetting, Settings
+from api.settings import BadSetting, Settings, suite_here
 from api.storage import database as storage
 from api.storage.recorder import GroupRecorder
 from api.storage.tree import OtherSuite
 from domain import suite
 from domain.suite import SUITES, SuiteName
 from sync.card import make_card, read_card
+from tests.api.support import Site
 from tests.support.federation import NOW
 from tests.support.postgres import Database
 from tests.support.stage import keys_of
@@ -72,3 +75,20 @@ def test_what_a_node_was_told_stands_in_its_file(tmp_path: Path, other: SuiteNam
     Settings.of({"code": "jiuquan", "name": "酒泉", "suite": other}).save(tmp_path)
 
     assert Settings.load(tmp_path).suite == other
+
+
+def test_a_caller_is_told_the_fingerprint_and_need_not_know_the_suite(origin: Site) -> None:
+    with closing(Client(origin.url)) as client:
+        assert client.card()[1] == origin.card()[1]
+
+
+def test_a_command_outside_a_node_takes_the_suite_of_its_environment(
+    monkeypatch: pytest.MonkeyPatch, other: SuiteName
+) -> None:
+    monkeypatch.setenv("WAYSTATION_SUITE", other)
+    assert suite_here() == other
+    monkeypatch.delenv("WAYSTATION_SUITE")
+    assert suite_here() == "international"
+    monkeypatch.setenv("WAYSTATION_SUITE", "rot13")
+    with pytest.raises(BadSetting, match="rot13"):
+        suite_here()
