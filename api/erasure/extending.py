@@ -18,6 +18,9 @@ from domain.erasure import CLOSED, ERASURES_MAX, Erasure, State
 from domain.organization import Organization
 from domain.values import OrgCode
 
+EXTENSIONS_MAX = ERASURES_MAX // 2
+"""Extensions about one person: who asks again and again leaves us room to ask ourselves."""
+
 _WEIGHT = {State.REQUESTED: 1, State.RESTRICTED: 2, State.GRANTED: 3, State.COMPLETED: 3}
 """How far an erasure has come; what was refused or lifted weighs nothing."""
 
@@ -68,8 +71,8 @@ class Extending:
     def _asking(self, erasure: Erasure, known: Sequence[Erasure]) -> list[Command]:
         asked = {org for each in known if self._covers(each, erasure) for org in each.audience}
         lacking = [org for org in self.passed_to(erasure, known) if org not in asked]
-        before = sum(each.person == erasure.person and self._is_ours(each) for each in known)
-        if not lacking or before >= ERASURES_MAX or self._hold(erasure.person):
+        before = [e for e in known if e.person == erasure.person and e.extends and self._is_ours(e)]
+        if not lacking or len(before) >= EXTENSIONS_MAX or self._hold(erasure.person):
             return []
         streams = ours(self._ledger, self._about(erasure.person).streams)
         # A key goes with a fact of ours alone: of whom we have said nothing, nobody had one.

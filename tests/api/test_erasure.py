@@ -20,6 +20,7 @@ from api import erasure_board as board
 from api.audit.auditor import Auditor
 from api.audit.reading import Reader
 from api.erasure import eraser as eraser_module
+from api.erasure import extending
 from api.erasure.eraser import Asking
 from api.node import Node
 from api.service import Who
@@ -583,6 +584,26 @@ def test_what_is_refused_or_restricted_is_so_for_who_had_keys_from_a_holder(town
     assert closures(town[ORIGIN], person) == {None}
 
     assert [each.state for each in extensions(town, CHENGDU)] == [State.REFUSED, State.LIFTED]
+
+
+@pytest.mark.slow
+def test_who_asks_again_and_again_is_carried_further_so_many_times(
+    town: Staged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extending, "EXTENSIONS_MAX", 1)
+    file, person, _ = chain(town)
+    first = ask(town, file, WUHAN)
+    town.settle()
+    say(town, RefuseErasure(erasure=first, reason="仍需履职"))
+
+    erasure = erase(town, file, WUHAN)
+
+    assert len(extensions(town, CHENGDU)) == 1
+    assert keys_of(town[ORIGIN], person) != []
+    assert shown(town, WUHAN, erasure)["state"] is State.GRANTED
+    town.clock.pass_(days=2)
+    (alarm,) = board.alarms(town[WUHAN])
+    assert (alarm["rule"], alarm["org"]) == ("erasure-passed-on", ORIGIN)
 
 
 @pytest.mark.slow
