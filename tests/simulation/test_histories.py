@@ -9,6 +9,7 @@ from collections import Counter
 
 import pytest
 
+from domain import suite
 from tests.simulation.broken import Broken
 from tests.simulation.histories import COUNT, FIRST, Ended, Failed, live, tell, trace_hash
 from tests.simulation.world import World
@@ -117,6 +118,7 @@ def test_histories_end_well_on_postgresql(theatre: Stage, seeds: list[int]) -> N
 def test_a_seed_does_not_depend_on_how_python_hashes(volume: MemoryStage) -> None:
     tell_all = (
         "import logging; logging.disable(50)\n"
+        f"from domain import suite; suite.choose({suite.chosen().name!r})\n"
         "from tests.simulation.histories import live, trace_hash\n"
         "from tests.support.memory.stage import MemoryStage\n"
         "print(*(trace_hash(live(MemoryStage(), seed)) for seed in range(100)))"
