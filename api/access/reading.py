@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import wraps
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
-from fastapi import Request, Response
+from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
@@ -79,32 +79,13 @@ def shows(reading: Reading) -> Callable[[E], E]:
             except (Refusal, LaneFault) as refusal:
                 await asyncio.to_thread(about.put_down, None, refusal.code())
                 raise
-            # While the disk is waited for, the answer is put into words; `Recorded` holds it back.
-            recording = asyncio.to_thread(about.put_down, found, SHOWN)
-            request.state.recording = asyncio.create_task(recording)
+            await asyncio.to_thread(about.put_down, found, SHOWN)
             return found
 
         setattr(recorded, _MARK, reading)
         return recorded
 
     return mark
-
-
-class Recorded(APIRoute):
-    """A route whose answer leaves when its record is on disk, and else does not leave."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """As the framework's, held back."""
-        handle = super().get_route_handler()
-
-        async def handled(request: Request) -> Response:
-            try:
-                return await handle(request)
-            finally:
-                if recording := getattr(request.state, "recording", None):
-                    await recording
-
-        return handled
 
 
 def shows_nobody(endpoint: E) -> E:
@@ -117,14 +98,12 @@ def reading_of(route: APIRoute) -> Reading | None:
     """What a route is marked with.
 
     Raises:
-        TypeError: it is not marked, or nothing holds its answer back; it must not be served.
+        TypeError: it is not marked, and must not be served.
     """
     try:
         reading: Reading | None = getattr(route.endpoint, _MARK)
     except AttributeError:
         raise TypeError(f"{route.path} is marked neither `shows` nor `shows_nobody`.") from None
-    if reading is not None and not isinstance(route, Recorded):
-        raise TypeError(f"{route.path} shows persons: its router takes route_class=Recorded.")
     return reading
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 
 from api.access import readings
 from api.access.asking import Inquiry
-from api.access.reading import Recorded, shows, shows_nobody
+from api.access.reading import shows, shows_nobody
 from api.access.verifying import verify
 from api.access.words import Act
 from api.app_state import running
@@ -18,7 +18,7 @@ from api.paging import Limit
 from api.routes.questions import Moment
 from domain.values import Short
 
-router = APIRouter(tags=["查阅 access"], route_class=Recorded)
+router = APIRouter(tags=["查阅 access"])
 
 Older = Annotated[int | None, Query(alias="cursor", ge=1, le=2**63 - 1)]
 

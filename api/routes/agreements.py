@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from api.access import readings
-from api.access.reading import Recorded, shows, shows_nobody
+from api.access.reading import shows, shows_nobody
 from api.agreement import recompute
 from api.agreement.kept import kept, last, paper
 from api.agreement.reconcile import Reconciler, Report
@@ -23,7 +23,7 @@ from domain.values import OrgCode
 from projections.shared import names_of
 from sync.cloudevents import MEDIA_TYPE
 
-router = APIRouter(tags=["对账 agreement"], route_class=Recorded)
+router = APIRouter(tags=["对账 agreement"])
 
 
 @router.post("/peers/{peer}/reconcile")

@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 
 from api.access import readings
-from api.access.reading import Recorded, shows, shows_nobody
+from api.access.reading import shows, shows_nobody
 from api.app_state import running
 from api.audit.attempts import attempts
 from api.audit.explain import Explainer, Name
@@ -20,7 +20,7 @@ from api.paging import After, Asked, Limit, caught_up
 from api.routes.questions import KnownTo, Moment, fact_of
 from domain.values import FactName, OrgCode, Short
 
-router = APIRouter(tags=["审计 audit"], route_class=Recorded)
+router = APIRouter(tags=["审计 audit"])
 
 From = Annotated[Moment, Query(alias="from")]
 Place = Annotated[int, Query(alias="cursor", ge=0, le=2**62)]

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from api.access import readings
-from api.access.reading import Recorded, shows, shows_nobody
+from api.access.reading import shows, shows_nobody
 from api.app_state import running
 from domain.values import OrgCode
 from sync.errors import LaneFault
@@ -19,7 +19,7 @@ MEDIA_TYPE = "application/vnd.waystation.bundle"
 SAYS = "Waystation-Bundle"
 """The header that says what a file holds, as JSON: its body can be read by its receiver alone."""
 
-router = APIRouter(tags=["数据包 bundles"], route_class=Recorded)
+router = APIRouter(tags=["数据包 bundles"])
 
 
 @router.post("/bundles/{peer}")

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from api import erasure_board as board
 from api import retention
 from api.access import readings
-from api.access.reading import Recorded, shows, shows_nobody
+from api.access.reading import shows, shows_nobody
 from api.app_state import Running, running
 from api.bodies import take, takes
 from api.erasure.eraser import Asking
@@ -23,7 +23,7 @@ from domain.erasure import AskedBy, Classes, Erasure, ErasureGround
 from domain.sealing import purpose
 from domain.values import DataClass, Text, Value
 
-router = APIRouter(tags=["删除 erasures"], route_class=Recorded)
+router = APIRouter(tags=["删除 erasures"])
 
 
 class Asked(Value):

@@ -9,12 +9,12 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Request, Response
 
 from api.access import readings
-from api.access.reading import Recorded, shows, shows_nobody
+from api.access.reading import shows, shows_nobody
 from api.app_state import Running, running
 from api.where import ASKED_MAX
 from sync.proof import MEDIA_TYPE, Proof
 
-router = APIRouter(tags=["事实 facts"], route_class=Recorded)
+router = APIRouter(tags=["事实 facts"])
 
 
 @router.get("/facts/{position}/where")

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from api.access import readings
-from api.access.reading import Recorded, shows
+from api.access.reading import shows
 from api.app_state import Running, running
 from api.bodies import take, takes
 from api.who import who
@@ -22,7 +22,7 @@ from domain.values import IdNumber, Phone, Value
 from projections import phones
 from projections.projection import Row
 
-router = APIRouter(tags=["检索 finding"], route_class=Recorded)
+router = APIRouter(tags=["检索 finding"])
 
 
 class FindByNumber(Value):

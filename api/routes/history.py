@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from api.access import readings
-from api.access.reading import Recorded, shows
+from api.access.reading import shows
 from api.app_state import Running, running
 from api.evidence.issue import Asking, issue
 from api.evidence.proving import Marks, NotProvable, Span, page, signed_for
@@ -26,7 +26,7 @@ from projections import search
 from projections.search import FAR
 from sync.verifier.evidence import verify
 
-router = APIRouter(tags=["历史 history"], route_class=Recorded)
+router = APIRouter(tags=["历史 history"])
 
 _MARKED = {*Marks.model_fields, "outflow"} - {"causation"}
 

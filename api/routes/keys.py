@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import StringConstraints
 
 from api.access import readings
-from api.access.reading import Recorded, shows, shows_nobody
+from api.access.reading import shows, shows_nobody
 from api.app_state import running
 from api.bodies import take, takes
 from api.enrolment import Rekeying, compared
@@ -25,7 +25,7 @@ from domain.values import OrgCode, Short, Stated, Value
 from sync import trust
 from sync.errors import LaneFault
 
-router = APIRouter(tags=["密钥 keys"], route_class=Recorded)
+router = APIRouter(tags=["密钥 keys"])
 
 
 def _officer(request: Request) -> Who:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from api.access import readings
-from api.access.reading import Recorded, shows, shows_nobody
+from api.access.reading import shows, shows_nobody
 from api.app_state import Running, running
 from api.gate import from_here
 from api.ledger_export import export
@@ -25,7 +25,7 @@ from sync.tile_path import TilePath
 FOR_EVER = "private, max-age=31536000, immutable"
 """A tile never changes; it is not for everybody, so no cache that others share keeps it."""
 
-router = APIRouter(tags=["可验证台账 log"], route_class=Recorded)
+router = APIRouter(tags=["可验证台账 log"])
 
 
 def _reader(request: Request) -> Running:

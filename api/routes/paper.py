@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from api.access import readings
-from api.access.reading import Recorded, shows, shows_nobody
+from api.access.reading import shows, shows_nobody
 from api.app_state import running
 from api.bodies import take, takes
 from api.enrolment import CARD_MAX
@@ -29,7 +29,7 @@ from domain.ledger import Receipt
 from domain.values import Day, IdNumber, Phone, Stated, Text, Value
 from sync.paper import SCANNED_MAX, read
 
-router = APIRouter(tags=["纸面 paper"], route_class=Recorded)
+router = APIRouter(tags=["纸面 paper"])
 
 # Text that is too long is told apart from what is no text of ours by the reader.
 Scanned = Annotated[str, Field(min_length=1, max_length=4 * SCANNED_MAX)]

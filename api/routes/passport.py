@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from api.access import readings
-from api.access.reading import Recorded, shows, shows_nobody
+from api.access.reading import shows, shows_nobody
 from api.app_state import running
 from api.disclosure import Choice
 from api.passport import Asking, issue, of_member
@@ -40,7 +40,7 @@ async def _choice(
 
 Chosen = Annotated[Choice, Depends(_choice)]
 
-router = APIRouter(tags=["流动护照 passport"], route_class=Recorded)
+router = APIRouter(tags=["流动护照 passport"])
 
 
 @router.get("/outflows/{outflow}/passport")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 
 from api.access import readings
-from api.access.reading import Recorded, shows
+from api.access.reading import shows
 from api.app_state import Running, running
 from api.radius import Radius
 from domain.ledger import NotFound
@@ -18,7 +18,7 @@ from sync.quarantine import Difference, Quarantine
 
 QUARANTINE_PAGE_MAX = 500
 
-router = APIRouter(tags=["隔离 quarantine"], route_class=Recorded)
+router = APIRouter(tags=["隔离 quarantine"])
 
 
 @router.get("/quarantine")

@@ -12,7 +12,7 @@ from pydantic import AfterValidator
 
 from api import watch
 from api.access import readings
-from api.access.reading import Recorded, shows, shows_nobody
+from api.access.reading import shows, shows_nobody
 from api.app_state import Running, running
 from api.paging import Asked, Limit, Part, page
 from api.watch import terms_of
@@ -36,7 +36,7 @@ KnownTo = Annotated[
 ]
 
 
-router = APIRouter(tags=["查询 questions"], route_class=Recorded)
+router = APIRouter(tags=["查询 questions"])
 
 
 @router.get("/outflows")

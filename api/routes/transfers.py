@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from api.access import readings
-from api.access.reading import Recorded, shows
+from api.access.reading import shows
 from api.app_state import Running, running
 from api.paging import Asked, Part, page
 from api.routes.questions import told
@@ -18,7 +18,7 @@ from domain.transfer import Transfer
 from domain.values import Short
 from projections import affiliations, transfers
 
-router = APIRouter(tags=["查询 questions"], route_class=Recorded)
+router = APIRouter(tags=["查询 questions"])
 
 
 @router.get("/transfers")

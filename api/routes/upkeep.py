@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from api.access import readings
-from api.access.reading import Recorded, shows, shows_nobody
+from api.access.reading import shows, shows_nobody
 from api.app_state import Running, running
 from api.inspection import inspect
 from api.stale import held
@@ -17,7 +17,7 @@ from api.watch import unwitnessed_s
 from domain.ledger import NotFound
 from sync import lag
 
-router = APIRouter(tags=["运行 upkeep"], route_class=Recorded)
+router = APIRouter(tags=["运行 upkeep"])
 
 
 @router.get("/health")

@@ -20,8 +20,8 @@ import typer.main
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 
-from api.access.reading import reading_of, shows, shows_nobody
-from api.access.readings import READINGS, ROSTER
+from api.access.reading import reading_of, shows_nobody
+from api.access.readings import READINGS
 from api.cli import app as command_line
 from api.gate import FOR_PEERS, FROM_HERE
 from api.routes.commands import COMMANDS
@@ -340,9 +340,6 @@ def test_a_route_that_forgets_fails(scene: Scene) -> None:
     (route,) = [each for each in router.routes if isinstance(each, APIRoute)]
     with pytest.raises(TypeError, match="/planted"):
         reading_of(route)
-
-    with pytest.raises(TypeError, match="route_class=Recorded"):
-        reading_of(APIRoute("/planted", shows(ROSTER)(planted)))
 
     shows_nobody(planted)
     scene.origin.app.router.routes.append(route)
