@@ -11,11 +11,13 @@ from datetime import date
 from uuid import UUID, uuid4
 
 import pytest
-from kafka import KafkaAdminClient, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from stdnum.cn.ric import calc_check_digit
 
+from api.erasure.eraser import Asking
 from api.service import Who
-from domain.commands import OfferCare, RecordContact
+from domain.commands import OfferCare, RecordContact, RecordReturn
+from domain.erasure import Erasure, State
 from sync.envelope import LaneReceipt, Want
 from sync.kafka_settings import KafkaSettings
 from sync.keys import NodeKeys
@@ -326,3 +328,50 @@ def test_keys_change_while_facts_are_under_way(made: Federation, carried: Carryi
         assert made[ORIGIN].relay.peer(host).verify_key == made[host].keys.verify_key
         assert same_bytes(made[host], made[ORIGIN]) > 0
     assert [made[code].lanes.quarantined(0, 10) for code in codes] == [[]] * 3
+
+
+def test_what_a_broker_keeps_tells_nothing_of_a_person_and_brings_nothing_back(
+    made: Federation, broker: Broker, settings: KafkaSettings, carried: Carrying
+) -> None:
+    values = {"name": "欧阳金丝雀", "phone": "13977012345", "family": "金丝雀的家人"}
+    marks = [text.encode() for text in (*values.values(), "620902197702264860", "金丝雀巷")]
+    origin, host = made[ORIGIN], made[CHENGDU]
+    member = register(origin, "620902197702264860", **values)
+    outflow = depart(origin, member, remark="金丝雀巷七号")
+    origin.execute(OfferCare(outflow=outflow, host=CHENGDU))
+    carried.settle()
+    accept(host, outflow)
+    carried.settle()
+    call = {"on": date(2026, 1, 4), "method": "电话", "by": "李干事", "condition": "在金丝雀巷"}
+    host.execute(RecordContact(outflow=outflow, **call))
+    origin.execute(RecordReturn(outflow=outflow, returned_on=date(2026, 1, 5)))
+    carried.settle()
+
+    erasure = origin.eraser.request(Asking(member, "consent_withdrawn"), Who(person="wang")).id
+    origin.eraser.grant(erasure, Who(person="li"))
+    carried.until(lambda: origin.ledger.look_up(Erasure, erasure).state is State.COMPLETED)
+
+    kept = [message for topic in topics(settings)[:2] for message in everything(broker, topic)]
+    assert any(str(member).encode() in message for message in kept)
+    files = [file.read_bytes() for file in broker.folder.rglob("*") if file.is_file()]
+    assert any(str(member).encode() in file for file in files)
+    assert [mark.decode() for mark in marks for each in (*kept, *files) if mark in each] == []
+    # Each batch once more, with the keys that are in it for whoever receives it.
+    for node in (origin, host):
+        for message in kept:
+            node.inbox.accept(message)
+        query = "SELECT id FROM subject_key WHERE subject = %(member)s"
+        assert node.database.rows(query, {"member": member}) == []
+
+
+def everything(broker: Broker, topic: str) -> list[bytes]:
+    """Every message of a topic, as it lies there."""
+    at = TopicPartition(topic, 0)
+    with closing(KafkaConsumer(bootstrap_servers=broker.bootstrap)) as consumer:
+        consumer.assign([at])
+        (end,) = consumer.end_offsets([at]).values()
+        consumer.seek_to_beginning(at)
+        found: list[bytes] = []
+        while consumer.position(at) < end:
+            found += [m.value for said in consumer.poll(1000).values() for m in said]
+    return found
