@@ -42,16 +42,24 @@ def signed(  # noqa: PLR0913, PLR0917 - what is signed, and by whom.
 
 
 def check(fact: Fact, sender: OrgCode, ledger: Ledger) -> None:
-    """Whether a receipt is signed by a key that its sender has, or had.
+    """Whether a receipt is signed by a key that whoever destroyed has, or had; told by a sender.
 
     Raises:
         Forged.
     """
-    if not isinstance(fact, Destruction.Done):
+    if isinstance(fact, Destruction.Extended) and not fact.kept:
+        signer = fact.org
+    elif isinstance(fact, Destruction.Done):
+        signer = sender
+    else:
         return
     us = ledger.look_up(Organization, Organization.id_of(ledger.org))
-    message = text(fact.erasure, fact.requester, sender, fact.keys, fact.passed_to)
-    known = [us.peers[sender].verify_key, *(key.verify_key for key in us.former.get(sender, ()))]
+    if fact.signature is None:
+        raise Forged(sender=sender, topic=fact.TOPIC)
+    if signer not in us.peers:
+        return  # Whom we do not know, somebody with his card can verify.
+    message = text(fact.erasure, fact.requester, signer, fact.keys, fact.passed_to)
+    known = [us.peers[signer].verify_key, *(key.verify_key for key in us.former.get(signer, ()))]
     signature = base64.b64decode(fact.signature)
     if not any(verify(key, message, signature) for key in known):
         raise Forged(sender=sender, topic=fact.TOPIC)

@@ -75,12 +75,9 @@ class Extending:
         if not lacking or len(before) >= EXTENSIONS_MAX or self._hold(erasure.person):
             return []
         streams = ours(self._ledger, self._about(erasure.person).streams)
-        # A key goes with a fact of ours alone: of whom we have said nothing, nobody had one.
-        return (
-            []
-            if not streams
-            else [ExtendErasure(erasure=erasure.id, streams=streams, hearers=tuple(lacking))]
-        )
+        if not streams:  # A key goes with a fact of ours alone: nobody can have had one.
+            return []
+        return [ExtendErasure(erasure=erasure.id, streams=streams, hearers=tuple(lacking))]
 
     def _telling(self, erasure: Erasure, known: Sequence[Erasure]) -> list[Command]:
         """What has been answered to extensions, and is not told yet; the nearest first."""
@@ -100,17 +97,22 @@ class Extending:
         return [command for org, command in lacking.items() if org in untold]
 
     def _over(self, erasure: Erasure) -> bool:
-        """Whether nobody has to be asked any more, and nothing to be told."""
+        """Whether nobody has to be asked any more, and nothing to be told.
+
+        Who keeps by law is not waited for, and tells all the same what others answer later.
+        """
         own = self._answer(erasure, self._ledger.org)
-        return erasure.state is State.COMPLETED and own is not None and own.settled
+        destroyed = own is not None and own.done is not None and own.settled
+        return erasure.state is State.COMPLETED and destroyed
 
     def _covers(self, each: Erasure, erasure: Erasure) -> bool:
         """Whether an erasure of ours asks of its audience, or is about to, what another asks."""
+        if not self._is_ours(each):
+            return False
         if each.extends == erasure.id:
             return each.state in CLOSED
         return (
-            self._is_ours(each)
-            and each.person == erasure.person
+            each.person == erasure.person
             and set(each.classes) >= set(erasure.classes)
             and _WEIGHT.get(each.state, 0) >= _WEIGHT.get(erasure.state, 0)
         )

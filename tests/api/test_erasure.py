@@ -29,6 +29,7 @@ from domain.commands import (
     ApproveTransfer,
     CloseOutflow,
     Command,
+    ExtendErasure,
     FindMember,
     KeepInstead,
     LiftRestriction,
@@ -56,7 +57,7 @@ from domain.tree import included, ours
 from domain.values import DataClass
 from projections.erasing import HOLDING, MODELS
 from sync import destroyed
-from sync.errors import Unknown
+from sync.errors import Forged, Unknown
 from sync.keys import NodeKeys, verify
 from tests.support.federation import (
     CHENGDU,
@@ -508,6 +509,30 @@ def test_what_a_holder_tells_of_another_is_signed_by_the_other(town: Staged) -> 
     message = destroyed.text(told.erasure, told.requester, ORIGIN, told.keys, told.passed_to)
     key = town[ORIGIN].keys.verify_key
     assert verify(key, message, base64.b64decode(told.signature))
+    # Who knows the other verifies it; unsigned, nobody takes it.
+    destroyed.check(told, CHENGDU, town[CHENGDU].ledger)
+    with pytest.raises(Forged):
+        destroyed.check(told.model_copy(update={"keys": ()}), CHENGDU, town[CHENGDU].ledger)
+    with pytest.raises(Forged):
+        destroyed.check(told.model_copy(update={"signature": None}), CHENGDU, town[WUHAN].ledger)
+
+
+@pytest.mark.slow
+def test_an_extension_that_is_not_ours_keeps_us_from_asking_nobody(town: Staged) -> None:
+    file, person, _ = chain(town)
+    erasure = ask(town, file, WUHAN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extending, "EXTENSIONS_MAX", 0)
+        exchange(town, WUHAN, CHENGDU)
+    theirs = town[CHENGDU].ledger.look_up(Erasure, erasure)
+    claimed = Erasure(Erasure.id_of(person, WUHAN, 2), WUHAN)
+    claimed.subject, claimed.classes = person, theirs.classes
+    claimed.extends, claimed.audience = erasure, (ORIGIN,)
+
+    (asked,) = town[CHENGDU].eraser._extending._asking(theirs, [theirs, claimed])  # noqa: SLF001
+
+    assert isinstance(asked, ExtendErasure)
+    assert asked.hearers == (ORIGIN,)
 
 
 @pytest.mark.slow
@@ -559,12 +584,17 @@ def test_a_holder_that_keeps_by_law_asks_further_all_the_same(town: Staged) -> N
     town[CHENGDU].eraser.carry(KeepInstead(erasure=erasure, **LAW), Who())
 
     town[WUHAN].eraser.grant(erasure, Who(person="li"))
+    exchange(town, WUHAN, CHENGDU)
+    assert shown(town, WUHAN, erasure)["state"] is State.COMPLETED
     town.settle()
 
     assert closures(town[CHENGDU], person) == {Closure.RESTRICTED}
     assert keys_of(town[ORIGIN], person) == []
     (extension,) = extensions(town, CHENGDU)
     assert extension.state is State.COMPLETED
+    answer = town[WUHAN].eraser.answer(town[WUHAN].ledger.look_up(Erasure, erasure), CHENGDU)
+    assert answer is not None
+    assert answer.extended.keys() == {ORIGIN}
 
 
 @pytest.mark.slow
