@@ -21,6 +21,7 @@ from api.storage.database import Database
 from api.storage.errors import LedgerElsewhere
 from api.storage.recorder import GROUP_MAX, GroupRecorder, LedgerBusy
 from domain.ledger import Beside, Write
+from tests.api.storage.conftest import NOTES
 from tests.support.postgres import Database as Schema
 from tests.support.postgres import sessions, until_closed
 
@@ -32,8 +33,6 @@ try:
     from eventsourcing.tests import persistence as library
 finally:
     del sys.modules["eventsourcing.cipher"]
-
-NOTES = {"note": "INSERT INTO note VALUES (%s)"}
 
 
 # The library's cases.
@@ -88,22 +87,6 @@ class TestPositionsDoNotInterleave(OnPostgres, library.NonInterleavingNotificati
 
 
 # Ours.
-
-
-@pytest.fixture
-def opened(database: Schema) -> Iterator[Database]:
-    opened = Database(database.url, database.schema)
-    with opened.connection() as conn:
-        conn.execute("CREATE TABLE note (number int PRIMARY KEY)")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def recorder(opened: Database) -> Iterator[GroupRecorder]:
-    recorder = GroupRecorder(opened, NOTES)
-    yield recorder
-    recorder.close()
 
 
 def event(stream: UUID | None = None, version: int = 1, state: bytes = b"{}") -> StoredEvent:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
@@ -27,28 +26,12 @@ from domain.recording import LedgerDamaged
 from domain.tiles import WIDTH, Growth, TileName, roots
 from domain.tree import Span, consistency, consistent, included, inclusion, ours
 from sync.log import Signed
-from tests.api.storage.test_recorder import NOTES, Held, cut, event, submit
+from tests.api.storage.test_recorder import Held, cut, event, submit
 from tests.api.support import until
 from tests.support import naive as plain
 from tests.support.federation import NOW
 from tests.support.naive import Naive
 from tests.support.postgres import Database as Schema
-
-
-@pytest.fixture
-def opened(database: Schema) -> Iterator[Database]:
-    opened = Database(database.url, database.schema)
-    with opened.connection() as conn:
-        conn.execute("CREATE TABLE note (number int PRIMARY KEY)")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def recorder(opened: Database) -> Iterator[GroupRecorder]:
-    recorder = GroupRecorder(opened, NOTES)
-    yield recorder
-    recorder.close()
 
 
 def leaves(database: Database) -> list[bytes]:
