@@ -65,8 +65,10 @@ def _moved(fact: Fact, state: State) -> State:
         case Outflow.Confirmed():
             spells = spell(spells, fact.since.isoformat(), Absent.IN_CARE, fact.host)
             state = {**state, "host": fact.host}
-        case Outflow.Relocated():
-            spells = spell(spells, fact.moved_on.isoformat(), Absent.AWAITING)
+        case Outflow.Relocated() if not spells or spells[-1][1] != Absent.AWAITING:
+            # As the care itself ends: once, and never before it began.
+            begun = max([fact.moved_on.isoformat(), *(s[0] for s in spells[-1:])])
+            spells = spell(spells, begun, Absent.AWAITING)
         case Outflow.Returned():
             spells = spell(spells, fact.returned_on.isoformat(), None)
         case Outflow.Closed():

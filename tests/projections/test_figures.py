@@ -110,6 +110,23 @@ def test_late_is_what_the_policy_known_then_calls_late(pair: Pair) -> None:
     assert found[Cell(ORIGIN, "reported_late", "成都")] == 1
 
 
+def test_a_second_relocation_does_not_take_back_the_care_that_ended_by_the_first(
+    pair: Pair,
+) -> None:
+    outflow = stay(pair)
+    for moved_on in (date(2025, 8, 20), date(2025, 6, 21)):
+        said = {"moved_on": moved_on, "destination": "四川省绵阳市"}
+        pair.origin.do(RecordRelocation(outflow=outflow, **said))
+    pair.settle()
+
+    on = date(2025, 7, 11)
+
+    assert pair.origin.story.ledger.look_up(Outflow, outflow).carer_on(on) == CHENGDU
+    head = pair.origin.ledger.head
+    assert figures(pair.origin, on, head)[Cell(ORIGIN, "hosted", CHENGDU)] == 1
+    assert Cell(ORIGIN, "hosted", CHENGDU) not in figures(pair.origin, date(2025, 8, 20), head)
+
+
 def test_who_is_lost_is_counted_until_he_is_found_or_back(pair: Pair) -> None:
     outflow, other = leave(pair), leave(pair, LI_NUMBER)
     for each in (outflow, other):
