@@ -99,7 +99,7 @@ class Node:
         self.recorder = GroupRecorder(database, BESIDE)
         with contextlib.ExitStack() as begun:
             begun.callback(self.recorder.close)
-            self.access = AccessBook(database)
+            self.access = begun.enter_context(contextlib.closing(AccessBook(database)))
             self.ledger = Ledger(settings.code, self.recorder, self.keyring)
             self.service = Service(self.ledger, database, clock)
             self.projector = Projector(database, self.ledger, [m(self.keyring) for m in MODELS])

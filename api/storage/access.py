@@ -106,12 +106,12 @@ class _Waiting:
 class AccessBook:
     """Puts reads down, durably, each before its answer is shown.
 
-    It has a connection of its own for each commit: a read never waits for what is being written
-    to the ledger. Reads that come together share a commit.
+    It keeps a connection of its own: a read never waits for what is being written to the ledger.
+    Reads that come together share a commit.
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self._database, self._kept = database, database.kept()
         self._waiting: deque[_Waiting] = deque()
         self._door = Lock()
         self._head: tuple[int, bytes] | None = None
@@ -136,12 +136,17 @@ class AccessBook:
         if mine.fault is not None:
             raise ReadUnrecorded(because=type(mine.fault).__name__) from mine.fault
 
+    def close(self) -> None:
+        """Give the connection back; whoever reads after that opens it again."""
+        with self._door:
+            self._kept.close()
+
     def _due(self) -> int:
         return min(GROUP_MAX, len(self._waiting))
 
     def _commit(self, taken: Sequence[_Waiting]) -> None:
         try:
-            with self._database.connection() as conn:
+            with self._kept.connection() as conn:
                 head = self._head or self._find_head(conn)
                 rows, head = chain([each.read for each in taken], *head)
                 if len(rows) == 1:

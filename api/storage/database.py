@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import psycopg
@@ -48,7 +49,7 @@ class Database:
         self.schema, self.space = schema, space
         options = f"-c search_path={schema} -c statement_timeout={STATEMENT_TIMEOUT_MS}"
         self.conninfo = _with(conninfo, options)
-        self._lost = 0.0
+        self.lost = 0.0  # When a connection was last found to be gone; monotonic seconds.
         self._away = False
         create = sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema))
         try:
@@ -83,7 +84,7 @@ class Database:
             with self._pool.connection(AWAY_WAIT_S if self._away else POOL_WAIT_S) as conn:
                 yield conn
                 # One that was in use all the time says nothing about the server by now.
-                self._away = self._away and asked < self._lost
+                self._away = self._away and asked < self.lost
         except (psycopg.OperationalError, PoolTimeout) as fault:
             if conn is not None and conn.closed:
                 # As this one was lost, so are the others: nobody need find out one by one.
@@ -91,8 +92,12 @@ class Database:
                 self._pool.drain()
             raise DatabaseAway(because=str(fault)[:200]) from fault
 
+    def kept(self) -> Kept:
+        """A pooled connection for one user, in autocommit, kept from one use to the next."""
+        return Kept(self)
+
     def _miss(self) -> None:
-        self._lost, self._away = time.monotonic(), True
+        self.lost, self._away = time.monotonic(), True
 
     def rows(self, query: str, values: dict[str, Any]) -> list[dict[str, Any]]:
         """What a read model answers: each row by column name."""
@@ -114,6 +119,39 @@ class Database:
     def close(self) -> None:
         """Give every connection back."""
         self._pool.close()
+
+
+class Kept:
+    """One pooled connection that goes back when something goes wrong; the next use asks anew.
+
+    Not for two threads at once.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._stack = ExitStack()
+        self._conn: psycopg.Connection[Any] | None = None
+        self._taken = 0.0
+
+    @contextmanager
+    def connection(self) -> Iterator[psycopg.Connection[Any]]:
+        """As of the database, without asking the pool each time."""
+        if self._conn is None or self._taken < self._database.lost:
+            # When another connection was lost, this one was as well.
+            self.close()
+            self._taken = time.monotonic()
+            self._conn = self._stack.enter_context(self._database.connection())
+        try:
+            yield self._conn
+        except BaseException:
+            self._conn = None
+            self._stack.__exit__(*sys.exc_info())  # Which may say what it means.
+            raise
+
+    def close(self) -> None:
+        """Give it back."""
+        self._conn = None
+        self._stack.close()
 
 
 def _with(conninfo: str, options: str) -> str:

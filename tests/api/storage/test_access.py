@@ -191,7 +191,25 @@ def test_a_database_that_is_away_is_named_and_not_the_register(
         with pytest.raises(DatabaseAway):
             waiting.result(10)
 
-    assert verify(node.database).rows == 0
+    node.access.record(a_read(2))
+    assert verify(node.database).rows == 1
+
+
+def test_a_connection_that_was_lost_meanwhile_costs_nobody_a_read(
+    node: Node, postgres: EmbeddedServer
+) -> None:
+    node.access.record(a_read(1))
+    with psycopg.connect(postgres.url, autocommit=True) as killer:
+        end = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> %s AND query <> ''"
+        )
+        killer.execute(end + " AND backend_type = 'client backend'", [killer.info.backend_pid])
+    with pytest.raises(DatabaseAway):  # Somebody else finds out.
+        node.database.rows("SELECT 1", {})
+
+    node.access.record(a_read(2))
+
+    assert verify(node.database).rows == 2
 
 
 # Sealing.
