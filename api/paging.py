@@ -6,9 +6,9 @@ import asyncio
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
-from fastapi import Depends, Query
+from fastapi import Depends, Query, Request
 
-from api.app_state import Running
+from api.app_state import Running, running
 from api.node import Node
 from api.stale import mark
 from domain.errors import Refusal
@@ -27,19 +27,10 @@ After = Annotated[int | None, Query(ge=0, description="回单的 position：读�
 
 
 class Part(NamedTuple):
-    """Which part of a read model: what follows a key, once it has reached a position."""
+    """Which part of a read model: so many rows, after a key."""
 
     cursor: Any = None
     limit: int = 100
-    after: int | None = None
-
-
-async def _asked(cursor: UUID | None = None, limit: Limit = 100, after: After = None) -> Part:
-    return Part(cursor, limit, after)
-
-
-Asked = Annotated[Part, Depends(_asked)]
-"""The part that a request asks for."""
 
 
 class NotYet(Refusal):
@@ -68,6 +59,22 @@ async def caught_up(node: Running, model: str, position: int | None) -> None:
         raise NotYet(model=model, after=position) from None
 
 
+def part_of(model: str) -> Any:
+    """A dependency: the part of a read model that a request asks for, once it has caught up.
+
+    Raises:
+        NotYet: the read model has not reached the position asked for.
+    """
+
+    async def part(
+        request: Request, cursor: UUID | None = None, limit: Limit = 100, after: After = None
+    ) -> Part:
+        await caught_up(running(request), model, after)
+        return Part(cursor, limit)
+
+    return Depends(part)
+
+
 def say_closed(node: Node, rows: list[Row]) -> None:
     """What is closed of a row's member says so in the place of every personal value."""
     if not node.keyring.any_closed:
@@ -79,23 +86,14 @@ def say_closed(node: Node, rows: list[Row]) -> None:
             row[name] = row[name] if why is None else why.value
 
 
-async def page(
+def page(
     node: Running, model: str, query: str, key: str, asked: Part, **values: Any
 ) -> dict[str, Any]:
     """A page: items, and the cursor of the next one, if there is one.
 
     Each item and the page say in `stale` what may be missing from them.
-
-    Raises:
-        NotYet: the read model has not reached the position asked for.
     """
-    await caught_up(node, model, asked.after)
-
-    def read() -> dict[str, Any]:
-        known = {**values, "limit": asked.limit, "after": asked.cursor}
-        rows = node.node.database.rows(query, known)
-        say_closed(node.node, rows)
-        following = rows[-1][key] if len(rows) == asked.limit else None
-        return {"items": rows, "next": following, "stale": mark(node.node, model, key, rows)}
-
-    return await asyncio.to_thread(read)
+    rows = node.node.database.rows(query, {**values, "limit": asked.limit, "after": asked.cursor})
+    say_closed(node.node, rows)
+    following = rows[-1][key] if len(rows) == asked.limit else None
+    return {"items": rows, "next": following, "stale": mark(node.node, model, key, rows)}

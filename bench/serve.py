@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 from contextlib import suppress
+from functools import partial, wraps
 from pathlib import Path
 from threading import Thread
 from typing import Annotated, Any
@@ -51,9 +52,17 @@ def add_floors(app: FastAPI) -> None:
 
 
 def add_unrecorded(app: FastAPI) -> None:
-    """The questions without their record: what is below the mark."""
-    app.get("/floor/outflows")(questions.away.__wrapped__)  # type: ignore[attr-defined]
-    app.get("/floor/outflows/{outflow}")(questions.one.__wrapped__)  # type: ignore[attr-defined]
+    """The questions without their record: what is below the mark, in a thread as above it."""
+    for path, route in (("/outflows", questions.away), ("/outflows/{outflow}", questions.one)):
+        app.get(f"/floor{path}")(_in_a_thread(route.__wrapped__))  # type: ignore[attr-defined]
+
+
+def _in_a_thread(ask: Any) -> Any:
+    @wraps(ask)
+    async def answer(**asked: Any) -> Any:
+        return await asyncio.to_thread(partial(ask, **asked))
+
+    return answer
 
 
 def add_wake(app: FastAPI) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from functools import wraps
+from functools import partial, wraps
+from inspect import iscoroutinefunction
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -65,22 +66,20 @@ class Reading(NamedTuple):
 def shows(reading: Reading) -> Callable[[E], E]:
     """Mark a route: its answer is recorded, durably, before it is shown.
 
+    A route that awaits nothing is a plain function: it is answered and recorded by one thread.
+
     Raises:
         PurposeNeeded: before anything is read.
         ReadUnrecorded: nothing is shown.
     """
 
-    def mark(endpoint: Callable[..., Awaitable[Any]]) -> Any:
+    def mark(endpoint: Callable[..., Any]) -> Any:
+        answered = _awaited if iscoroutinefunction(endpoint) else _in_one_thread
+
         @wraps(endpoint)
         async def recorded(request: Request, **asked: Any) -> Any:
             about = _asked(request, reading)
-            try:
-                found = await endpoint(request=request, **asked)
-            except (Refusal, LaneFault) as refusal:
-                await asyncio.to_thread(about.put_down, None, refusal.code())
-                raise
-            await asyncio.to_thread(about.put_down, found, SHOWN)
-            return found
+            return await answered(about, partial(endpoint, request=request, **asked))
 
         setattr(recorded, _MARK, reading)
         return recorded
@@ -150,6 +149,29 @@ class _Asked(NamedTuple):
                 outcome=outcome,
             )
         )
+
+
+async def _awaited(about: _Asked, ask: Callable[[], Awaitable[Any]]) -> Any:
+    try:
+        found = await ask()
+    except (Refusal, LaneFault) as refusal:
+        await asyncio.to_thread(about.put_down, None, refusal.code())
+        raise
+    await asyncio.to_thread(about.put_down, found, SHOWN)
+    return found
+
+
+async def _in_one_thread(about: _Asked, ask: Callable[[], Any]) -> Any:
+    def answer() -> Any:
+        try:
+            found = ask()
+        except (Refusal, LaneFault) as refusal:
+            about.put_down(None, refusal.code())
+            raise
+        about.put_down(found, SHOWN)
+        return found
+
+    return await asyncio.to_thread(answer)
 
 
 def _asked(request: Request, reading: Reading) -> _Asked:

@@ -25,7 +25,7 @@ Older = Annotated[int | None, Query(alias="cursor", ge=1, le=2**63 - 1)]
 
 @router.get("/access")
 @shows(readings.LOG)
-async def log(
+def log(
     request: Request,
     account: Short | None = None,
     act: Act | None = None,
@@ -37,7 +37,7 @@ async def log(
     """查阅记录: all that an account viewed, exported or printed between two moments."""
     narrowed = {"account": account, "act": act, "since": since, "until": until}
     inquiry = Inquiry(running(request).node)
-    return await asyncio.to_thread(inquiry.log, limit, cursor, **narrowed)
+    return inquiry.log(limit, cursor, **narrowed)
 
 
 @router.get("/access/verified")
@@ -52,19 +52,19 @@ async def verified(request: Request) -> dict[str, Any]:
 
 @router.get("/members/{member}/access")
 @shows(readings.SEEN)
-async def seen(
+def seen(
     request: Request, member: UUID, cursor: Older = None, limit: Limit = 100
 ) -> dict[str, Any]:
     """谁看过: everybody who read a member's data, and every organization that received it."""
     inquiry = Inquiry(running(request).node)
-    return await asyncio.to_thread(inquiry.seen, member, limit, cursor)
+    return inquiry.seen(member, limit, cursor)
 
 
 @router.get("/members/{member}/who-saw")
 @shows(readings.MINE)
-async def who_saw(
+def who_saw(
     request: Request, member: UUID, cursor: Older = None, limit: Limit = 100
 ) -> dict[str, Any]:
     """谁看过我的信息: the same for the member, in words."""
     inquiry = Inquiry(running(request).node)
-    return await asyncio.to_thread(inquiry.who_saw, member, limit, cursor)
+    return inquiry.who_saw(member, limit, cursor)

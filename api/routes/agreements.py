@@ -28,13 +28,13 @@ router = APIRouter(tags=["对账 agreement"])
 
 @router.post("/peers/{peer}/reconcile")
 @shows(readings.RECONCILE)
-async def reconcile(
+def reconcile(
     request: Request,
     peer: OrgCode,
     dry_run: bool = False,  # noqa: FBT001, FBT002 - what it does without is harmless as well.
 ) -> dict[str, Any]:
     """对账: what differs, why, what was mended; if nothing differs, a certificate both signed."""
-    return await asyncio.to_thread(_reconcile, running(request).node, peer, dry_run=dry_run)
+    return _reconcile(running(request).node, peer, dry_run=dry_run)
 
 
 @router.get("/peers/{peer}/agreement")

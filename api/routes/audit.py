@@ -16,7 +16,7 @@ from api.audit.attempts import attempts
 from api.audit.explain import Explainer, Name
 from api.audit.figures import changed, figures
 from api.audit.late import Narrowed, late
-from api.paging import After, Asked, Limit, caught_up
+from api.paging import After, Limit, Part, caught_up, part_of
 from api.routes.questions import KnownTo, Moment, fact_of
 from domain.values import FactName, OrgCode, Short
 
@@ -28,7 +28,7 @@ Place = Annotated[int, Query(alias="cursor", ge=0, le=2**62)]
 
 @router.get("/members/{member}/responsible")
 @shows(readings.CARED)
-async def responsible(
+def responsible(
     request: Request,
     member: UUID,
     on: date,
@@ -37,12 +37,12 @@ async def responsible(
 ) -> dict[str, Any]:
     """谁负责、谁可见: who held affiliation and care of a member on a day, who could see what."""
     asked = running(request).auditor.responsible_for
-    return await asyncio.to_thread(asked, member, on, known_at, known_to)
+    return asked(member, on, known_at, known_to)
 
 
 @router.get("/outflows/{outflow}/known/changes")
 @shows(readings.CHANGES)
-async def changes(
+def changes(
     request: Request,
     outflow: UUID,
     on: date,
@@ -52,12 +52,12 @@ async def changes(
 ) -> dict[str, Any]:
     """所知之变: what was known of a day at two moments, what differs, because of which facts."""
     asked = running(request).auditor.changes
-    return await asyncio.to_thread(asked, outflow, on, (from_, to), known_to)
+    return asked(outflow, on, (from_, to), known_to)
 
 
 @router.get("/members/{member}/attempts")
 @shows(readings.ATTEMPTS)
-async def tried(
+def tried(
     request: Request,
     member: UUID,
     decision: FactName | None = None,
@@ -66,14 +66,14 @@ async def tried(
 ) -> dict[str, Any]:
     """查找与证据: every attempt to reach a member and his last signs, before a decision."""
     reader = running(request).auditor.reader
-    return await asyncio.to_thread(attempts, reader, member, fact_of(decision), cursor, limit)
+    return attempts(reader, member, fact_of(decision), cursor, limit)
 
 
 @router.get("/late")
 @shows(readings.LATE)
-async def behind(
+def behind(
     request: Request,
-    asked: Asked,
+    asked: Annotated[Part, part_of("figures")],
     origin: OrgCode | None = None,
     destination: Short | None = None,
     from_day: date | None = None,
@@ -81,10 +81,8 @@ async def behind(
 ) -> dict[str, Any]:
     """超期: absences registered or reported in later than policy allows, and who was asked when."""
     node = running(request)
-    await caught_up(node, "figures", asked.after)
     narrowed = Narrowed(origin=origin, destination=destination, from_day=from_day, to_day=to_day)
-    part = asked.cursor, asked.limit
-    return await asyncio.to_thread(late, node.auditor.reader, narrowed, *part)
+    return late(node.auditor.reader, narrowed, *asked)
 
 
 @router.get("/figures")
@@ -104,7 +102,7 @@ async def counted(
 
 @router.get("/figures/changes")
 @shows(readings.RECOUNTED)
-async def recounted(
+def recounted(
     request: Request,
     on: date,
     from_: From,
@@ -116,12 +114,12 @@ async def recounted(
     """统计之变: which figures of one day differ between two moments, and because of which facts."""
     moments: tuple[datetime, datetime] = (from_, to)
     reader = running(request).auditor.reader
-    return await asyncio.to_thread(changed, reader, on, moments, org, cursor, limit)
+    return changed(reader, on, moments, org, cursor, limit)
 
 
 @router.get("/explain/{name}/{key}/{field}")
 @shows(readings.EXPLAINED)
-async def explained(
+def explained(
     request: Request,
     name: Name,
     key: UUID,
@@ -134,4 +132,4 @@ async def explained(
     """解释: the facts, people and rules behind a value in a list; what it would be without one."""
     explainer = Explainer(running(request).auditor.reader, name, key, on)
     left_out = fact_of(without)
-    return await asyncio.to_thread(explainer.explain, field, left_out, known_at, known_to)
+    return explainer.explain(field, left_out, known_at, known_to)

@@ -24,7 +24,7 @@ router = APIRouter(tags=["数据包 bundles"])
 
 @router.post("/bundles/{peer}")
 @shows(readings.BUNDLE)
-async def export(
+def export(
     request: Request,
     peer: OrgCode,
     again: bool = False,  # noqa: FBT001, FBT002 - a query parameter.
@@ -32,9 +32,9 @@ async def export(
 ) -> Response:
     """导出数据包: what the peer has not confirmed, with our receipt; 204 where nothing is new."""
     bundles = running(request).node.bundles
-    made = await asyncio.to_thread(bundles.pack, peer, again=again, go_on=go_on)
+    made = bundles.pack(peer, again=again, go_on=go_on)
     if made is None:
-        said = await asyncio.to_thread(bundles.status, peer)
+        said = bundles.status(peer)
         return Response(status_code=204, headers={SAYS: json.dumps(said, default=str)})
     headers = {
         SAYS: json.dumps(_exported(made)),

@@ -46,9 +46,9 @@ class Consulted(Value):
 
 @router.get("/erasures")
 @shows(readings.ERASURES)
-async def erasures(request: Request) -> list[dict[str, Any]]:
+def erasures(request: Request) -> list[dict[str, Any]]:
     """删除看板: whom each was asked of and when, who has answered, who is still open since when."""
-    return await asyncio.to_thread(board.board, running(request).node)
+    return board.board(running(request).node)
 
 
 @router.post("/erasures", status_code=201, openapi_extra=takes(Asked))
@@ -63,19 +63,19 @@ async def ask(request: Request) -> Response:
 
 @router.get("/retention")
 @shows(readings.RETENTION)
-async def due(request: Request) -> list[dict[str, Any]]:
+def due(request: Request) -> list[dict[str, Any]]:
     """到期: whose data have been kept as long as they may; people, or the policy, decide."""
-    return await asyncio.to_thread(retention.due, running(request).node)
+    return retention.due(running(request).node)
 
 
 @router.get("/erasures/{erasure}")
 @shows(readings.ERASURES)
-async def one(request: Request, response: Response, erasure: UUID) -> dict[str, Any]:
+def one(request: Request, response: Response, erasure: UUID) -> dict[str, Any]:
     """一次删除: as on the board."""
     node = running(request).node
-    known = await asyncio.to_thread(node.ledger.look_up, Erasure, erasure)
+    known = node.ledger.look_up(Erasure, erasure)
     response.headers["ETag"] = f'"{known.version}"'
-    return await asyncio.to_thread(board.told, node, known)
+    return board.told(node, known)
 
 
 @router.post("/erasures/{erasure}/grant", status_code=201)

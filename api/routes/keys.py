@@ -97,10 +97,10 @@ async def peer_keys(request: Request, peer: OrgCode) -> dict[str, Any]:
 
 @router.get("/quarantine/{number}/evidence")
 @shows(readings.EVIDENCE)
-async def evidence(request: Request, number: int) -> dict[str, Any]:
+def evidence(request: Request, number: int) -> dict[str, Any]:
     """证据: the message as it came, and the key that signed it, be it valid still or not."""
     node = running(request).node
-    found = await asyncio.to_thread(node.lanes.evidence, number)
+    found = node.lanes.evidence(number)
     if found is None:
         raise NotFound(kind="quarantined-entry", id=number)
     peer, wire, lane_number = found

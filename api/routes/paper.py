@@ -73,11 +73,11 @@ class SlipBack(Value):
 
 @router.get("/transfers/{transfer}/letter", response_class=Response)
 @shows(readings.LETTER)
-async def letter(request: Request, transfer: UUID) -> Response:
+def letter(request: Request, transfer: UUID) -> Response:
     """打印介绍信: stub, letter and slip on one page, complete in itself; it holds personal data."""
     node = running(request).node
     today = node.clock().astimezone(CIVIL_ZONE).date()
-    found = await asyncio.to_thread(letter_of, node.ledger, node.keys, transfer, today)
+    found = letter_of(node.ledger, node.keys, transfer, today)
     return Response(page(found), media_type="text/html; charset=utf-8", headers=HEADERS)
 
 

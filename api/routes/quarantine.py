@@ -23,25 +23,25 @@ router = APIRouter(tags=["隔离 quarantine"])
 
 @router.get("/quarantine")
 @shows(readings.QUARANTINE)
-async def quarantine(
+def quarantine(
     request: Request, cursor: int = 0, limit: int = 100, peer: OrgCode | None = None
 ) -> list[dict[str, Any]]:
     """隔离区: what peers sent and was not recorded, with the reason, the mend and the evidence."""
     lanes = running(request).node.lanes
     limit = min(max(limit, 1), QUARANTINE_PAGE_MAX)
-    return await asyncio.to_thread(lanes.quarantined, cursor, limit, peer)
+    return lanes.quarantined(cursor, limit, peer)
 
 
 @router.get("/quarantine/{number}")
 @shows(readings.SET_ASIDE)
-async def one(request: Request, number: int) -> dict[str, Any]:
+def one(request: Request, number: int) -> dict[str, Any]:
     """一条: with how many wait behind it, and which members, rows and obligations are stale."""
     node = running(request).node
-    found = await asyncio.to_thread(node.lanes.quarantined_one, number)
+    found = node.lanes.quarantined_one(number)
     if found is None:
         raise NotFound(kind="quarantined-entry", id=number)
     open_entry = found["stream"] is not None and found["resolved_at"] is None
-    affects = await asyncio.to_thread(Radius(node).of, found) if open_entry else None
+    affects = Radius(node).of(found) if open_entry else None
     return {**found, "affects": affects}
 
 

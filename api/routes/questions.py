@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -14,7 +13,7 @@ from api import watch
 from api.access import readings
 from api.access.reading import shows, shows_nobody
 from api.app_state import Running, running
-from api.paging import Asked, Limit, Part, page
+from api.paging import Limit, Part, page, part_of
 from api.watch import terms_of
 from domain.aggregate import CIVIL_ZONE
 from domain.ledger import NotFound
@@ -36,14 +35,16 @@ KnownTo = Annotated[
 ]
 
 
+HeldAsked = Annotated[Part, part_of("activities")]
+
 router = APIRouter(tags=["查询 questions"])
 
 
 @router.get("/outflows")
 @shows(readings.ROSTER)
-async def away(
+def away(
     request: Request,
-    asked: Asked,
+    asked: Annotated[Part, part_of("roster")],
     origin: Short | None = None,
     host: Short | None = None,
     member: UUID | None = None,
@@ -51,17 +52,17 @@ async def away(
 ) -> dict[str, Any]:
     """花名册 roster."""
     narrowed = {"origin": origin, "host": host, "member": member, "state": state}
-    return await page(running(request), "roster", roster.AWAY, "outflow", asked, **narrowed)
+    return page(running(request), "roster", roster.AWAY, "outflow", asked, **narrowed)
 
 
 @router.get("/outflows/{outflow}")
 @shows(readings.ABSENCE)
-async def one(request: Request, response: Response, outflow: UUID) -> dict[str, Any]:
+def one(request: Request, response: Response, outflow: UUID) -> dict[str, Any]:
     """一次流动: its state, stays and offers, and whose turn it is; the version as ETag."""
     node = running(request)
-    absence = await asyncio.to_thread(node.node.ledger.look_up, Outflow, outflow)
+    absence = node.node.ledger.look_up(Outflow, outflow)
     response.headers["ETag"] = f'"{absence.version}"'
-    found = await _board(node, Part(limit=1), outflow=outflow, open=True)
+    found = _board(node, Part(limit=1), outflow=outflow, open=True)
     return {
         "outflow": outflow,
         "member": absence.member,
@@ -80,7 +81,7 @@ async def one(request: Request, response: Response, outflow: UUID) -> dict[str, 
 
 @router.get("/outflows/{outflow}/responsible")
 @shows(readings.RESPONSIBLE)
-async def responsible(
+def responsible(
     request: Request,
     outflow: UUID,
     on: date,
@@ -89,12 +90,12 @@ async def responsible(
 ) -> dict[str, Any]:
     """谁负责: who held affiliation and care on a day, as known at a moment, and who saw what."""
     asked = running(request).auditor.responsible
-    return await asyncio.to_thread(asked, outflow, on, known_at, known_to)
+    return asked(outflow, on, known_at, known_to)
 
 
 @router.get("/outflows/{outflow}/known")
 @shows(readings.KNOWN)
-async def known(
+def known(
     request: Request,
     outflow: UUID,
     on: date,
@@ -103,12 +104,12 @@ async def known(
 ) -> dict[str, Any]:
     """当时所知: what this node, or a peer of it, knew at a moment about a day."""
     asked = running(request).auditor.known
-    return await asyncio.to_thread(asked, outflow, on, known_at, known_to)
+    return asked(outflow, on, known_at, known_to)
 
 
 @router.get("/members/{member}/trail/{field}")
 @shows(readings.TRAIL)
-async def trail(
+def trail(
     request: Request,
     member: UUID,
     field: str,
@@ -117,7 +118,7 @@ async def trail(
 ) -> list[dict[str, Any]]:
     """来历: every value a field had, with file, sheet and row."""
     asked = running(request).auditor.trail
-    return await asyncio.to_thread(asked, member, field, known_at, known_to)
+    return asked(member, field, known_at, known_to)
 
 
 def fact_of(name: str | None) -> FactId | None:
@@ -130,18 +131,18 @@ def fact_of(name: str | None) -> FactId | None:
 
 @router.get("/custody")
 @shows(readings.CUSTODY)
-async def board(
+def board(
     request: Request,
-    asked: Asked,
+    asked: Annotated[Part, part_of("custody")],
     outflow: UUID | None = None,
     open: bool = True,  # noqa: A002, FBT001, FBT002 - the query's own name.
 ) -> dict[str, Any]:
     """交接看板: whose turn, since when, until when, and what unblocks it."""
-    return await _board(running(request), asked, outflow=outflow, open=open)
+    return _board(running(request), asked, outflow=outflow, open=open)
 
 
-async def _board(node: Running, part: Part, **narrowed: Any) -> dict[str, Any]:
-    found = await page(node, "custody", custody.BOARD, "outflow", part, **narrowed)
+def _board(node: Running, part: Part, **narrowed: Any) -> dict[str, Any]:
+    found = page(node, "custody", custody.BOARD, "outflow", part, **narrowed)
     for row in found["items"]:
         row["turn"] = told(node, custody.turn(row, terms_of(node.node, row["origin"])))
     return found
@@ -160,10 +161,10 @@ def told(node: Running, turn: Turn | None) -> dict[str, Any] | None:
 
 @router.get("/claims")
 @shows(readings.CLAIMS)
-async def claims(request: Request, limit: Limit = 100) -> dict[str, Any]:
+def claims(request: Request, limit: Limit = 100) -> dict[str, Any]:
     """待认领: members a host found and nobody has answered for; whose turn, and until when."""
     node = running(request)
-    found = await page(node, "custody", custody.CLAIMS, "inflow", Part(limit=limit))
+    found = page(node, "custody", custody.CLAIMS, "inflow", Part(limit=limit))
     for row in found["items"]:
         row["turn"] = told(node, custody.claim_turn(row, terms_of(node.node, row["origin"])))
     return found
@@ -171,16 +172,16 @@ async def claims(request: Request, limit: Limit = 100) -> dict[str, Any]:
 
 @router.get("/alarms")
 @shows(readings.ALARMS)
-async def alarms(request: Request, outflow: UUID | None = None) -> dict[str, Any]:
+def alarms(request: Request, outflow: UUID | None = None) -> dict[str, Any]:
     """不断线: absences in nobody's care but on paper, or in two, with the facts that prove it."""
-    return await asyncio.to_thread(watch.shown, running(request).node, outflow)
+    return watch.shown(running(request).node, outflow)
 
 
 @router.get("/contacts/due")
 @shows(readings.DUE)
-async def due(
+def due(
     request: Request,
-    asked: Asked,
+    asked: Annotated[Part, part_of("contacts")],
     carer: Short | None = None,
     outflow: UUID | None = None,
     overdue: bool = False,  # noqa: FBT001, FBT002 - a query parameter.
@@ -195,32 +196,35 @@ async def due(
         "today": on or node.node.clock().astimezone(CIVIL_ZONE).date(),
         "default_days": Terms().contact_interval_days,
     }
-    return await page(node, "contacts", contacts.DUE, "outflow", asked, **narrowed)
+    return page(node, "contacts", contacts.DUE, "outflow", asked, **narrowed)
 
 
 @router.get("/activities")
 @shows_nobody
-async def held(request: Request, asked: Asked, org: Short | None = None) -> dict[str, Any]:
+def held(request: Request, asked: HeldAsked, org: Short | None = None) -> dict[str, Any]:
     """活动."""
     node = running(request)
-    return await page(node, "activities", activities.HELD, "activity", asked, org=org)
+    return page(node, "activities", activities.HELD, "activity", asked, org=org)
 
 
 @router.get("/attendance")
 @shows(readings.MARKS)
-async def marks(
-    request: Request, asked: Asked, activity: UUID | None = None, outflow: UUID | None = None
+def marks(
+    request: Request,
+    asked: HeldAsked,
+    activity: UUID | None = None,
+    outflow: UUID | None = None,
 ) -> dict[str, Any]:
     """考勤."""
     node, narrowed = running(request), {"activity": activity, "outflow": outflow}
-    return await page(node, "activities", activities.MARKS, "attendance", asked, **narrowed)
+    return page(node, "activities", activities.MARKS, "attendance", asked, **narrowed)
 
 
 @router.get("/policies/{org}")
 @shows_nobody
-async def policy(request: Request, org: str) -> dict[str, Any]:
+def policy(request: Request, org: str) -> dict[str, Any]:
     """制度: every edition of an organization's policy, with effective dates."""
-    known = await asyncio.to_thread(running(request).node.ledger.find, Policy, Policy.id_of(org))
+    known = running(request).node.ledger.find(Policy, Policy.id_of(org))
     if known is None:
         raise NotFound(kind="policy", id=org)
     return {"org": org, "editions": [edition.model_dump() for edition in known.editions]}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -11,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from api.access import readings
 from api.access.reading import shows
 from api.app_state import Running, running
-from api.paging import Asked, Part, page
+from api.paging import Part, page, part_of
 from api.routes.questions import told
 from api.watch import terms_of
 from domain.transfer import Transfer
@@ -23,21 +22,21 @@ router = APIRouter(tags=["查询 questions"])
 
 @router.get("/transfers")
 @shows(readings.TRANSFERS)
-async def board(
+def board(
     request: Request,
-    asked: Asked,
+    asked: Annotated[Part, part_of("transfers")],
     transfer: UUID | None = None,
     member: UUID | None = None,
     open: bool = True,  # noqa: A002, FBT001, FBT002 - the query's own name.
 ) -> dict[str, Any]:
     """转接看板: whose turn, since when, until when, what unblocks it, and how its clock stands."""
     node = running(request)
-    return await _board(node, asked, transfer=transfer, member=member, open=open)
+    return _board(node, asked, transfer=transfer, member=member, open=open)
 
 
-async def _board(node: Running, part: Part, **narrowed: Any) -> dict[str, Any]:
+def _board(node: Running, part: Part, **narrowed: Any) -> dict[str, Any]:
     narrowed["org"] = node.node.settings.code
-    found = await page(node, "transfers", transfers.BOARD, "transfer", part, **narrowed)
+    found = page(node, "transfers", transfers.BOARD, "transfer", part, **narrowed)
     for row in found["items"]:
         terms = terms_of(node.node, row["origin"]).transfers
         row["turn"] = told(node, transfers.turn(row, terms))
@@ -46,12 +45,12 @@ async def _board(node: Running, part: Part, **narrowed: Any) -> dict[str, Any]:
 
 @router.get("/transfers/{transfer}")
 @shows(readings.TRANSFER)
-async def one(request: Request, response: Response, transfer: UUID) -> dict[str, Any]:
+def one(request: Request, response: Response, transfer: UUID) -> dict[str, Any]:
     """一次转接: its state, levels and letters, and whose turn it is; the version as ETag."""
     node = running(request)
-    known = await asyncio.to_thread(node.node.ledger.look_up, Transfer, transfer)
+    known = node.node.ledger.look_up(Transfer, transfer)
     response.headers["ETag"] = f'"{known.version}"'
-    found = await _board(node, Part(limit=1), transfer=transfer, member=None, open=False)
+    found = _board(node, Part(limit=1), transfer=transfer, member=None, open=False)
     return {
         "transfer": transfer,
         "member": known.member,
@@ -70,13 +69,13 @@ async def one(request: Request, response: Response, transfer: UUID) -> dict[str,
 
 @router.get("/members")
 @shows(readings.MEMBERS)
-async def held(
+def held(
     request: Request,
-    asked: Asked,
+    asked: Annotated[Part, part_of("affiliations")],
     keeper: Short | None = None,
     person: UUID | None = None,
     held: bool = True,  # noqa: FBT001, FBT002 - a query parameter.
 ) -> dict[str, Any]:
     """组织关系: each member at the one organization that holds, and counts, him."""
     node, narrowed = running(request), {"keeper": keeper, "person": person, "held": held}
-    return await page(node, "affiliations", affiliations.HELD, "member", asked, **narrowed)
+    return page(node, "affiliations", affiliations.HELD, "member", asked, **narrowed)

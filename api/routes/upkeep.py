@@ -95,11 +95,11 @@ async def rebuild(request: Request, name: str) -> dict[str, Any]:
 
 @router.post("/inspection")
 @shows(readings.INSPECTION)
-async def inspection(request: Request) -> dict[str, Any]:
+def inspection(request: Request) -> dict[str, Any]:
     """台账自查: what in this node's database does not fit the rest of it; none, and it is whole.
 
     A read model that differs is built anew.
     """
     node = running(request).node
-    found = await asyncio.to_thread(lambda: [each._asdict() for each in inspect(node)])
+    found = [each._asdict() for each in inspect(node)]
     return {"entries": node.ledger.head, "findings": found}
