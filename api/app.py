@@ -44,7 +44,7 @@ from api.routes import (
 from api.searching import Searches
 from api.where import Tracker
 from api.worker import Worker
-from sync.lane_http import Gate
+from sync.signed_http import Gate
 
 SWITCH_S = 0.001
 """How long one thread may keep the interpreter from another that wants it."""

@@ -12,7 +12,7 @@ from api.searching import Searches
 from api.where import Tracker
 from api.worker import Worker
 from sync.answering import Answering
-from sync.lane_http import Gate
+from sync.signed_http import Gate
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 
 from domain.values import OrgCode
-from sync.lane_http import TIMEOUT_S, Signer, authorities, request
 from sync.relay import Relay
+from sync.signed_http import TIMEOUT_S, Signer, authorities, request
 from sync.taking_back import NotReached
 
 
@@ -41,6 +41,6 @@ class HttpAsker:
     def _ask(self, peer: OrgCode, path: str) -> bytes:
         url = f"{self._relay.peer(peer).address}{path}"
         try:
-            return request(self._client, self._signer, "GET", url, None, TIMEOUT_S)
+            return request(self._client, self._signer, "GET", url, None, TIMEOUT_S).body
         except httpx.HTTPError as fault:
             raise NotReached(peer=peer, because=str(fault)[:200]) from None

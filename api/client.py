@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 
 from domain.errors import Refusal
-from sync.lane_http import authorities
+from sync.signed_http import authorities
 
 TIMEOUT_S = 120.0
 """For an import; a command takes milliseconds."""

@@ -24,8 +24,8 @@ from domain.signet import Signet
 from domain.values import OrgCode
 from sync.errors import LaneFault
 from sync.keys import b64
-from sync.lane_http import Signer
 from sync.log import Signed
+from sync.signed_http import Signer
 from sync.verifier import passport
 from sync.verifier.defect import Defect, write_json
 from sync.verifier.passport import FACTS_MAX, FORMAT, PASSPORT_BYTES, About

@@ -15,7 +15,7 @@ from domain.records import audience, head
 from domain.values import OrgCode
 from sync.envelope import Sealed
 from sync.errors import LaneFault
-from sync.lane_http import Signer, authorities, request
+from sync.signed_http import Signer, authorities, request
 from sync.whereabouts import HOPS_TOLD_MAX, HopTold, Whereabouts
 
 ASK_S = 5.0
@@ -124,7 +124,7 @@ class Tracker:
 
     def _get(self, url: str) -> bytes:
         with httpx.Client(verify=authorities(), trust_env=False) as client:
-            return request(client, self._signer, "GET", url, None, ASK_S)
+            return request(client, self._signer, "GET", url, None, ASK_S).body
 
     def _one(self, query: str, **values: Any) -> Fact | None:
         rows = self._node.database.rows(query, values)

@@ -17,8 +17,9 @@ from api.node import Node
 from api.retention import Keeper
 from api.watch import Watch
 from domain.errors import Refusal
-from sync.lane_http import Puller, Signer
+from sync.lane_http import Puller
 from sync.retry import backoff
+from sync.signed_http import Signer
 
 if TYPE_CHECKING:
     from sync.kafka_settings import KafkaSettings
@@ -286,14 +287,8 @@ class Worker:
         # Imported here, so that a node without a broker does not pay for the client.
         from sync.lane_kafka import KafkaLanes  # noqa: PLC0415
 
-        node = self.node
-        return KafkaLanes(
-            settings,
-            node.settings.code,
-            node.relay,
-            node.inbox,
-            clock=node.clock,
-        )
+        node, code = self.node, self.node.settings.code
+        return KafkaLanes(settings, code, node.relay, node.inbox, clock=node.clock)
 
 
 def _recorded(node: Node, peer: str) -> int:

@@ -45,8 +45,9 @@ stops (`fence`). At its start it asks each of them (`greeting`); they give back 
 number by number (`returned`). `healing` puts it into the order that the witnessed roots prove
 (`ordering`), or, at an operator's word, begins a new epoch by a signed statement (`renewal`).
 
-The same three messages travel over any lane: `lane_http` pulls with long polling, `lane_kafka`
-pushes through a broker that may lose, repeat, delay and reorder, `lane_bundle` writes them into
-files, sealed to their receiver, where no network path leads. Positions are in our database, never
-in the broker or the file, so wiping the broker or losing a file loses nothing.
+The same three messages travel over any lane: `lane_http` pulls with long polling (requests are
+signed: `signed_http`), `lane_kafka` pushes through a broker that may lose, repeat, delay and
+reorder, `lane_bundle` writes them into files, sealed to their receiver, where no network path
+leads. Positions are in our database, never in the broker or the file, so wiping the broker or
+losing a file loses nothing.
 """

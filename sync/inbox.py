@@ -42,7 +42,7 @@ PARKED_MAX = 10_000
 class Outcome(NamedTuple):
     """What the inbox made of a message: the answer, how many entries were new, why not.
 
-    And how many were set aside, and whether a checkpoint was new, which the answer cosigns.
+    And how many were set aside, if a checkpoint was new that the answer cosigns, if more follow.
     """
 
     answer: bytes
@@ -50,6 +50,7 @@ class Outcome(NamedTuple):
     fault: LaneFault | None = None
     parked: int = 0
     witnessed: bool = False
+    behind: bool = False
 
     @property
     def new(self) -> bool:
@@ -82,7 +83,7 @@ class Inbox:
         self._relay, self._witness = relay, relay.witness
         self._keyring, self._clock = keyring, clock
         self.when_recorded: Callable[[], object] = lambda: None
-        """Called after each commit, before its answer is made: so read models may go first."""
+        """Called after the commit of a lane's newest: read models go before its answer is made."""
         # How often entries of each were set aside, and at which count none was open.
         self._parkings: Counter[OrgCode] = Counter()
         self._clear: dict[OrgCode, int] = {}
@@ -243,13 +244,12 @@ class Inbox:
             return Outcome(self.receipt(peer), 0)
         if faults:
             self._parkings[peer] += 1
-        if good:
+        if level := batch.last >= batch.head:
             self.when_recorded()
-        if batch.last >= batch.head:
             self._relay.prove_step(peer)
-        clear, said = self._clear.get(peer) == self._parkings[peer], (batch.last, batch.root)
-        answer = self._receipt(peer, *said, ()) if clear else self.receipt(peer)
-        return Outcome(answer, len(good), parked=len(faults), witnessed=seen is not None)
+        clear = self._clear.get(peer) == self._parkings[peer]
+        answer = self._receipt(peer, batch.last, batch.root, ()) if clear else self.receipt(peer)
+        return Outcome(answer, len(good), None, len(faults), seen is not None, not level)
 
     def _sort(
         self, arrivals: Arrivals, first: int, records: Sequence[StoredEvent]

@@ -7,7 +7,7 @@ import httpx
 from api.agreement.reconcile import PeerNotReached
 from api.node import Node
 from domain.organization import Peer
-from sync.lane_http import Signer, authorities, request
+from sync.signed_http import Signer, authorities, request
 
 ANSWER_S = 60.0
 """For an answer: the peer may have to hash a large table first."""
@@ -50,7 +50,7 @@ class HttpWay:
 
     def _request(self, method: str, url: str, body: bytes | None) -> bytes:
         try:
-            return request(self._client, self._signer, method, url, body, ANSWER_S)
+            return request(self._client, self._signer, method, url, body, ANSWER_S).body
         except httpx.HTTPStatusError as fault:
             status = fault.response.status_code
             raise PeerNotReached(peer=self._peer.code, because=f"HTTP {status}") from None

@@ -13,7 +13,7 @@ from domain.values import utc_now
 from sync.envelope import BATCH_BYTES, NO_ROOT, Batch, Sealed
 from sync.errors import LaneFault
 from sync.keys import NodeKeys
-from sync.lane_http import WINDOW
+from sync.signed_http import WINDOW
 
 ENROL_S = 600.0
 """How long the probe waits to be enrolled."""

@@ -10,7 +10,7 @@ import httpx
 
 from api.partner.probe import Probe
 from sync.envelope import BATCH_BYTES
-from sync.lane_http import Signer, authorities
+from sync.signed_http import Signer, authorities
 
 ANSWER_S = 15.0
 """How long the node may take for one answer or one step of the lane."""

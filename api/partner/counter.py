@@ -22,7 +22,7 @@ from domain.values import OrgCode
 from sync.card import Card
 from sync.envelope import NUMBER_MAX, LaneReceipt, Sealed, Want
 from sync.errors import LaneFault, Misaddressed, NotEnrolled, TooLarge
-from sync.lane_http import Gate
+from sync.signed_http import Gate
 
 HOLD_S = 20.0
 """How long a pull is held, at most, for what is sent next; then a heartbeat answers it."""

@@ -18,8 +18,8 @@ from domain.values import Author, Occurred, OrgCode, Source, utc_now
 from sync.card import make_card
 from sync.envelope import Batch, LaneEntry, LaneReceipt, Want
 from sync.keys import NodeKeys
-from sync.lane_http import Signer
 from sync.numbering import next_root
+from sync.signed_http import Signer
 
 NAME = "对端检查探针 check-peer probe"
 NOBODY: OrgCode = "probe-nobody"

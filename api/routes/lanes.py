@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Any
@@ -26,6 +27,7 @@ from sync.card import read_card
 from sync.cloudevents import MEDIA_TYPE
 from sync.envelope import BATCH_BYTES, NUMBER_MAX
 from sync.errors import Misaddressed
+from sync.lane_http import LAST
 from sync.standing import Standing
 
 REFUSED_PAGE_MAX = 500
@@ -177,34 +179,26 @@ async def batch(
     """取件: the batch that follows a number; waits for news, then answers with a heartbeat."""
     node = running(request)
     _admit_to_us(node, request, peer, of)
-    relay, wire = node.node.relay, None
+    relay = node.node.relay
+    found = await _news(node, peer, after, wait) if wait else None
+    if found is None:  # A heartbeat, unless there is something after all.
+        found = await asyncio.to_thread(relay.batch, peer, after)
+    wire, last = found
+    if last > after:
+        relay.sent(peer, last, "HTTP")
+    return Response(wire, media_type=MEDIA_TYPE, headers={LAST: str(last)})
 
-    def look() -> bytes | None:
-        return pack() if node.worker.stopping else fresh()
 
-    def fresh() -> bytes | None:
-        wire = relay.news(peer, after)
-        return None if wire is None else sent(*wire)
-
-    def pack() -> bytes:
-        return sent(*relay.batch(peer, after))
-
-    def sent(packed: bytes, last: int) -> bytes:
-        if last > after:
-            relay.sent(peer, last, "HTTP")
-        return packed
-
-    try:
+async def _news(node: Running, peer: OrgCode, after: int, wait: float) -> tuple[bytes, int] | None:
+    """What follows a number, as soon as there is something; None after so many seconds."""
+    with suppress(TimeoutError):
         async with asyncio.timeout(wait):
-            while wire is None:
+            while not node.worker.stopping:
                 news = node.worker.lane_news.listen()
-                wire = await asyncio.to_thread(look)
-                if wire is None:
-                    await news.wait()
-    except TimeoutError:
-        # Nothing new: a heartbeat.
-        wire = await asyncio.to_thread(pack)
-    return Response(wire, media_type=MEDIA_TYPE)
+                if found := await asyncio.to_thread(node.node.relay.news, peer, after):
+                    return found
+                await news.wait()
+    return None
 
 
 @router.get("/lanes/{peer}/where")

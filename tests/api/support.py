@@ -23,7 +23,7 @@ from api.storage.database import Database
 from domain.values import utc_now
 from sync.card import read_card
 from sync.keys import NodeKeys
-from sync.lane_http import authorities
+from sync.signed_http import authorities
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ import pytest
 
 from sync.envelope import Want
 from sync.keys import NodeKeys, Pair
-from sync.lane_http import COVERED, NONCES_MAX, WINDOW, Gate, Signer
+from sync.signed_http import COVERED, NONCES_MAX, WINDOW, Gate, Signer
 from tests.api.support import Site, absent
 
 
@@ -156,9 +156,9 @@ def test_a_signature_must_cover_what_counts(
     origin: Site, host: Site, parts: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = lane(origin, host)
-    monkeypatch.setattr("sync.lane_http.COVERED", parts)
+    monkeypatch.setattr("sync.signed_http.COVERED", parts)
     headers = signer(host).headers("GET", url)
-    monkeypatch.setattr("sync.lane_http.COVERED", COVERED)
+    monkeypatch.setattr("sync.signed_http.COVERED", COVERED)
 
     refused(origin.http.get(url, headers=headers))
 

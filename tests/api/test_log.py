@@ -18,9 +18,9 @@ from domain.tree import consistent, ours
 from domain.values import utc_now
 from sync.checkpoint import Checkpoint, believed, origin_of, verifiers
 from sync.contradiction import Evidence
-from sync.lane_http import Signer
 from sync.note import Verifier
 from sync.proof import Proof
+from sync.signed_http import Signer
 from tests.api.conftest import Run, fresh
 from tests.api.support import Site, person, until
 from tests.api.test_door import ELSEWHERE, Caller

@@ -22,7 +22,7 @@ from sync.envelope import Batch, LaneReceipt, sign
 from sync.errors import Malformed, RootsDiffer
 from sync.inbox import Inbox
 from sync.keys import NodeKeys
-from sync.lane_http import Gate
+from sync.signed_http import Gate
 from sync.standing import Standing
 from tests.api.conftest import Run, fresh
 from tests.api.support import Site, free_port

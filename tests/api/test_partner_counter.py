@@ -16,7 +16,7 @@ from domain.values import utc_now
 from sync.card import make_card, read_card
 from sync.envelope import NO_ROOT, NUMBER_MAX, LaneReceipt, sign
 from sync.keys import NodeKeys
-from sync.lane_http import Signer, authorities
+from sync.signed_http import Signer, authorities
 
 NODE = "tianshui"
 KEYS = NodeKeys.generate()

@@ -18,7 +18,7 @@ from domain.values import utc_now
 from sync.card import make_card, read_card
 from sync.envelope import BATCH_BYTES
 from sync.keys import NodeKeys
-from sync.lane_http import Signer
+from sync.signed_http import Signer
 from tests.api.conftest import Run
 from tests.api.support import Site, cared_for, until
 

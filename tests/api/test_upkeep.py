@@ -13,7 +13,7 @@ from psycopg import sql
 from api.storage.errors import DatabaseAway
 from api.storage.server import EmbeddedServer
 from domain.values import utc_now
-from sync.lane_http import Signer
+from sync.signed_http import Signer
 from tests.api.conftest import fresh
 from tests.api.support import Site, absent, until
 from tests.api.test_problems import problem

@@ -44,7 +44,7 @@ VIOLATIONS = {
 EXCEPTIONS = {
     "kafka-once": ("sync.kafka_clients", "kafka"),
     "openpyxl-in-excel": ("api.excel.cells", "openpyxl"),
-    "httpx-at-the-edges": ("sync.lane_http", "httpx"),
+    "httpx-at-the-edges": ("sync.signed_http", "httpx"),
     "psycopg-in-stores": ("sync.store", "psycopg_pool"),
 }
 

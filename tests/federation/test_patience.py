@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import date
+from functools import partial
 from itertools import count
+from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
+from fastapi import Response
 
 from api.storage.server import EmbeddedServer
+from domain.commands import RecordVisit
+from sync.envelope import ENTRIES_MAX
 from sync.lane_http import Puller
 from sync.retry import BACKOFF_MAX_S
 from tests.api.support import Site, absent, cared_for, meet, site, until
@@ -158,3 +165,58 @@ def test_who_sent_what_is_set_aside_is_told_and_told_when_it_is_resolved(two: Tw
     until(lambda: two.origin.get(path)["items"] == [])
     (resolved,) = two.origin.get(path, resolved=True)["items"]
     assert resolved["resolved_at"]
+
+
+# Behind.
+
+
+def _behind(two: Two, monkeypatch: pytest.MonkeyPatch, facts: int) -> list[int]:
+    """The host is away while so many facts are recorded; what it asks for when it is back."""
+    outflow = UUID(cared_for(two.origin, two.host)[0])
+    two.host.stop()
+    for _ in range(facts):
+        visit = RecordVisit(outflow=outflow, on=date(2025, 6, 1), by="王干事", condition="在岗")
+        two.origin.node.execute(visit)
+    relay = two.origin.node.relay
+    until(lambda: relay.looked_through == two.origin.node.ledger.head)
+    asked = list[int]()
+    packed = relay._packed  # noqa: SLF001 - whichever way it is asked.
+
+    def note(peer: str, after: int, *found: Any) -> tuple[bytes, int]:
+        wire, last = packed(peer, after, *found)
+        asked.extend([after] * (last > after))
+        return wire, last
+
+    monkeypatch.setattr(relay, "_packed", note)
+    two.host.start()
+    number = relay.standing(two.host.code)[0].number
+    until(lambda: two.host.node.lanes.standing_in(two.origin.code).number == number)
+    assert asked
+    return asked
+
+
+def test_who_is_behind_fetches_ahead_and_asks_for_nothing_twice(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = _behind(two, monkeypatch, 3 * ENTRIES_MAX + 1)
+
+    assert asked == [asked[0] + n * ENTRIES_MAX for n in range(4)]
+
+
+def answered(last: str, wire: bytes, media_type: str, headers: dict[str, str]) -> Response:
+    """An answer that says another last number."""
+    return Response(wire, media_type=media_type, headers=dict.fromkeys(headers, last))
+
+
+@pytest.mark.parametrize("said", ["0", "999999999", "9" * 30, "-1", "ten", "²"])
+def test_a_wrong_word_about_the_next_number_harms_nothing(
+    two: Two, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    with monkeypatch.context() as lying:
+        lying.setattr("api.routes.lanes.Response", partial(answered, said))
+        lying.setattr("sync.retry.BACKOFF_FIRST_S", 0.01)
+
+        _behind(two, monkeypatch, 3 * ENTRIES_MAX + 1)
+
+    pullers = two.host.running.worker.pullers
+    until(lambda: pullers[two.origin.code].state.failures == 0)

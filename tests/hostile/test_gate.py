@@ -13,7 +13,7 @@ from http_message_signatures import HTTPMessageSigner
 from sync.card import read_card
 from sync.errors import Forged, LaneFault, NotEnrolled
 from sync.keys import NodeKeys
-from sync.lane_http import COVERED, TAGS, WINDOW, Gate, Message, Signer, _Ed25519
+from sync.signed_http import COVERED, TAGS, WINDOW, Gate, Message, Signer, _Ed25519
 from tests.hostile.scene import Scene, scene
 from tests.support.federation import ORIGIN, SHENZHEN
 from tests.support.memory.stage import MemoryStage

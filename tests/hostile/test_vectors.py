@@ -17,7 +17,7 @@ from sync.card import make_card, read_card
 from sync.envelope import Grant
 from sync.errors import LaneFault, Malformed
 from sync.keys import NodeKeys, b64, sealable, usable, verify
-from sync.lane_http import Gate, _Ed25519
+from sync.signed_http import Gate, _Ed25519
 from tests.hostile.scene import Scene, scene
 from tests.support.federation import CHENGDU, NOW, ORIGIN
 from tests.support.memory.stage import MemoryStage

@@ -324,6 +324,17 @@ def test_a_repetition_with_a_changed_entry_is_refused_with_the_proof(pen: Pen) -
 # Heartbeats.
 
 
+def test_read_models_are_waited_for_when_nothing_more_is_due(pen: Pen) -> None:
+    called = list[int]()
+    pen.receiver.inbox.when_recorded = lambda: called.append(pen.number)
+
+    first = pen.send(pen.activity(), head=2)
+    assert (first.recorded, first.behind, called) == (1, True, [])
+    second = pen.send(pen.activity(), head=2)
+
+    assert (second.recorded, second.behind, called) == (1, False, [2])
+
+
 def test_a_heartbeat_says_where_the_lane_stands(pen: Pen) -> None:
     pen.send(pen.activity())
 
