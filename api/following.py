@@ -21,7 +21,10 @@ from domain.values import OrgCode
 from projections import affiliations, transfers
 
 GRACE_DAYS = 1
-"""How long a third party's record waits for that party to hand it on itself."""
+"""How long a third party's record waits for that party to hand it on itself.
+
+Both moments are by clocks of others: one that is more than this ahead of ours is not waited for.
+"""
 
 FILED = """
     filed (file, transfer, came_by, continues, keeper, person, at, "to") AS (
@@ -110,7 +113,8 @@ TO_FORWARD = f"""
     SELECT DISTINCT t.transfer, h.stream AS record, h.version, h.position
     FROM theirs t JOIN history h ON h.stream = t.stream
     JOIN stored_events e ON e.notification_id = h.position
-    WHERE h.org NOT IN (%(org)s, t."to") AND greatest(t.at, h.recorded_at) < %(grace)s
+    WHERE h.org NOT IN (%(org)s, t."to")
+      AND t.at NOT BETWEEN %(from)s AND %(to)s AND h.recorded_at NOT BETWEEN %(from)s AND %(to)s
       AND NOT starts_with(h.topic, 'claim.')
       AND h.subject = t.person AND octet_length(e.state) <= %(most)s
       AND NOT EXISTS (
@@ -130,7 +134,8 @@ far as the new keeper does not hear it from them."""
 def due(database: Database, org: OrgCode, peers: list[OrgCode], now: datetime) -> list[Command]:
     """The commands that a node asks of itself; each looks again before it records anything."""
     asked: dict[str, Any] = {"org": org, "now": now, "peers": peers}
-    asked |= {"grace": now - timedelta(days=GRACE_DAYS), "most": FORWARDED_BYTES}
+    grace = timedelta(days=GRACE_DAYS)
+    asked |= {"from": now - grace, "to": now + grace, "most": FORWARDED_BYTES}
     found: list[tuple[type[Command], str]] = [
         (ExpireTransfer, transfers.EXPIRED),
         (ReceiveMember, affiliations.RELEASED),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import date
+from datetime import date, timedelta
 from uuid import UUID
 
 import pytest
@@ -263,6 +263,24 @@ def test_the_middle_keeper_passes_on_what_the_last_cannot_hear(theatre: Stage) -
         chain.same(late, ORIGIN, WUHAN)
         held = [digest(record) for record in wuhan.ledger.stream(late)]
         assert held[: len(passed[late])] == passed[late]
+        chain.no_fault()
+
+
+@pytest.mark.parametrize("fast", [SHENZHEN, WUHAN])
+def test_a_peer_whose_clock_is_ahead_keeps_nobody_waiting(theatre: Stage, fast: str) -> None:
+    """It recorded something, or filed the member, at a moment that here is still to come."""
+    with ExitStack() as stack:
+        chain = Chain(theatre, stack, (ORIGIN, WUHAN), (SHENZHEN, WUHAN))
+        made = chain.made
+        made[fast].service._clock = lambda: made.clock.now + timedelta(days=20)  # noqa: SLF001
+        chain.move(ORIGIN, CHENGDU)
+        by_host = chain.contact(SHENZHEN)
+        second = chain.move(CHENGDU, WUHAN)
+
+        chain.pass_days(2)
+
+        kept = [digest(record) for record in made[CHENGDU].ledger.stream(by_host)]
+        assert _passed(made[WUHAN], second).get(by_host) == kept
         chain.no_fault()
 
 

@@ -24,6 +24,7 @@ from domain.transfer import FORWARDED_BYTES
 
 Row = dict[str, Any]
 
+_GRACE = timedelta(days=GRACE_DAYS)
 _RANK = {"outflow": 1, "transfer": 2, "member": 3}
 
 
@@ -57,7 +58,7 @@ def due(database: Any, org: str, peers: list[str], now: datetime) -> list[Comman
     found += [TraceFile(transfer=t, file=f) for t, f in sorted(_to_trace(database, org))]
     found += _to_hand_on(database, org, peers, filed)
     if filed:
-        found += _to_forward(database, org, now - timedelta(days=GRACE_DAYS), filed)
+        found += _to_forward(database, org, now, filed)
     return found
 
 
@@ -171,7 +172,7 @@ def _theirs(database: Any, org: str, filed: list[Filed]) -> Iterator[tuple[Filed
             file = files.get(file["continues"])
 
 
-def _to_forward(database: Any, org: str, grace: datetime, filed: list[Filed]) -> list[Command]:
+def _to_forward(database: Any, org: str, now: datetime, filed: list[Filed]) -> list[Command]:
     found: set[tuple[int, UUID, UUID, int]] = set()
     rows = database.rows["transfer_forwarded"].values()
     forwarded = {(r["transfer"], r["record"], r["version"]) for r in rows}
@@ -179,7 +180,7 @@ def _to_forward(database: Any, org: str, grace: datetime, filed: list[Filed]) ->
         for row in database.rows["history"].values():
             key = (each.transfer, row["stream"], row["version"])
             theirs = row["stream"] in streams and row["org"] not in {org, each.to}
-            late = max(each.at, row["recorded_at"]) < grace
+            late = all(abs(at - now) > _GRACE for at in (each.at, row["recorded_at"]))
             told = not row["topic"].startswith("claim.") and row["subject"] == each.person
             if not (theirs and late and told) or key in forwarded:
                 continue
