@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from eventsourcing.persistence import StoredEvent
 
 from api.settings import KEEP_MIN_DAYS
-from api.storage.database import Database
+from api.storage.database import Database, Kept
 from api.storage.errors import DatabaseAway
 from api.storage.read import COLUMNS, NO_ROOT, Read, chain
 from domain.access import Access
@@ -111,7 +111,7 @@ class AccessBook:
     """
 
     def __init__(self, database: Database) -> None:
-        self._database, self._kept = database, database.kept()
+        self._database, self._kept = database, Kept(database)
         self._waiting: deque[_Waiting] = deque()
         self._door = Lock()
         self._head: tuple[int, bytes] | None = None

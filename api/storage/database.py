@@ -92,10 +92,6 @@ class Database:
                 self._pool.drain()
             raise DatabaseAway(because=str(fault)[:200]) from fault
 
-    def kept(self) -> Kept:
-        """A pooled connection for one user, in autocommit, kept from one use to the next."""
-        return Kept(self)
-
     def _miss(self) -> None:
         self.lost, self._away = time.monotonic(), True
 
