@@ -75,6 +75,10 @@ class Offering:
             offer = self._offers[peer] = self._offer(peer, newest)
         return offer.said.model_copy(update={"others": self._others(peer, known)})
 
+    def forget(self) -> None:
+        """What was shown so far is of a ledger that has changed: show its newest checkpoint."""
+        self._offers.clear()
+
     def _offer(self, peer: OrgCode, newest: Signed) -> _Offer:
         taken = self._taken.get(peer)
         epoch, size = taken.at if taken else self._store.cosigned(peer)

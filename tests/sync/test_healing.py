@@ -221,6 +221,30 @@ def test_a_peer_shows_what_a_new_epoch_says(drill: Drill) -> None:
     assert peer.witness.alarms()["ledger-renewed"] == 0
 
 
+@pytest.mark.parametrize("private", [True, False])
+def test_what_was_shown_before_the_first_word_is_shown_no_more(drill: Drill, private: bool) -> None:
+    if private:
+        drill.keep_to_itself()
+    for _ in range(2):
+        drill.offer()
+        drill.made.settle()
+        drill.sign()
+    drill.made.settle()
+    before = drill.fail()
+    for peer in drill.peers:
+        drill.node.relay.batch(peer, 0)  # A peer has asked, and is shown what the backup knows.
+    drill.hear()
+    assert drill.node.fence.raised
+
+    drill.heal()
+    drill.made.clock.pass_(seconds=20)
+    drill.offer()
+
+    assert [shown(drill, peer).fault for peer in drill.peers] == [None, None]
+    drill.go_on()
+    drill.check(before)
+
+
 def test_what_was_given_up_too_long_ago_is_refused(drill: Drill) -> None:
     drill.keep_to_itself()
     drill.sign()
