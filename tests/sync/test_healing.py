@@ -245,6 +245,35 @@ def test_what_was_shown_before_the_first_word_is_shown_no_more(drill: Drill, pri
     drill.check(before)
 
 
+def test_whoever_shows_an_older_checkpoint_of_what_was_made_again_fences_nobody(
+    drill: Drill,
+) -> None:
+    for peers in ((CHENGDU, SHENZHEN), (CHENGDU,)):
+        drill.made.clock.pass_(seconds=20)
+        flow = depart(drill.node, register(drill.node, number()))
+        drill.node.execute(OfferCare(outflow=flow, host=CHENGDU))
+        drill.node.log.sign()
+        for peer in peers:
+            drill.node.relay.acknowledge(shown(drill, peer).answer)
+    older, newer = (drill.made[peer].lanes.witnessed(ORIGIN) for peer in (SHENZHEN, CHENGDU))
+    assert older
+    assert newer
+    assert older.size < newer.size
+    before = drill.fail()
+    drill.hear()
+    drill.heal()
+    assert drill.node.log.epoch == 1
+
+    for peer in (SHENZHEN, CHENGDU):
+        after = drill.node.lanes.standing_in(peer).number
+        wire, _ = drill.made[peer].relay.batch(ORIGIN, after)
+        assert drill.node.inbox.accept(wire).fault is None
+        drill.node.relay.acknowledge(drill.made[peer].inbox.receipt(ORIGIN))
+
+    drill.go_on()
+    drill.check(before)
+
+
 def test_what_was_given_up_too_long_ago_is_refused(drill: Drill) -> None:
     drill.keep_to_itself()
     drill.sign()
