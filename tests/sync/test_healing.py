@@ -11,6 +11,7 @@ import pytest
 
 from api.node import Node
 from api.restoring import BackupRestored, NothingToRenew, NothingToTake
+from api.worker import Worker
 from domain.commands import HoldActivity, OfferCare, ReportLost, ShareOutflow
 from domain.values import TEXT_MAX
 from sync import healing, recording_back, returned, taking_back
@@ -22,7 +23,15 @@ from sync.numbering import next_root
 from sync.renewal import RENEWAL_DAYS, SHOWN_DAYS, Renewal, RenewalTooOld
 from sync.returned import Returned
 from tests.api.support import number
-from tests.support.federation import CHENGDU, HOST_MAY_OPEN, ORIGIN, SHENZHEN, depart, register
+from tests.support.federation import (
+    CHENGDU,
+    HOST_MAY_OPEN,
+    ORIGIN,
+    SHENZHEN,
+    accept,
+    depart,
+    register,
+)
 from tests.sync.pen import record_of
 from tests.sync.restoring import CODES, WISH, Before, Drill, Hands, ledger, light
 
@@ -272,6 +281,32 @@ def test_whoever_shows_an_older_checkpoint_of_what_was_made_again_fences_nobody(
 
     drill.go_on()
     drill.check(before)
+
+
+def test_what_is_claimed_is_not_done_once_more_before_a_person_has_looked(drill: Drill) -> None:
+    made, node = drill.made, drill.node
+    flow = depart(node, register(node, number()))
+    node.execute(OfferCare(outflow=flow, host=CHENGDU))
+    made.settle()
+    accept(made[CHENGDU], flow)
+    made[CHENGDU].relay.number()
+    wire, _ = made[CHENGDU].relay.batch(ORIGIN, node.lanes.standing_in(CHENGDU).number)
+    assert node.inbox.accept(wire).recorded
+    drill.backup = made.stage.snapshot(ORIGIN)
+    made.settle()  # It confirms, under no checkpoint yet.
+    before = drill.fail()
+    drill.hear()
+    assert drill.node.restoring.report()["state"] == "claimed"
+
+    made.clock.pass_(seconds=5)
+    worker = Worker(drill.node)
+    worker._answer()  # noqa: SLF001 - one turn of a thread.
+    drill.node.restoring.take(CHENGDU)
+    worker._answer()  # noqa: SLF001
+    drill.heal()
+    drill.go_on()
+    drill.check(before)
+    assert not drill.node.restoring.waits()
 
 
 def test_what_was_given_up_too_long_ago_is_refused(drill: Drill) -> None:
