@@ -231,7 +231,9 @@ def test_a_peer_shows_what_a_new_epoch_says(drill: Drill) -> None:
 
 
 @pytest.mark.parametrize("private", [True, False])
-def test_what_was_shown_before_the_first_word_is_shown_no_more(drill: Drill, private: bool) -> None:
+def test_what_was_shown_before_the_first_word_is_shown_no_more(
+    drill: Drill, *, private: bool
+) -> None:
     if private:
         drill.keep_to_itself()
     for _ in range(2):
