@@ -101,6 +101,7 @@ class Restoring:
 
     def __init__(self, node: Parts, tree: Store) -> None:
         self._node = node
+        self._taking: set[OrgCode] = set()
         store, keys, keyring, clock = node.lanes, node.keys, node.keyring, node.clock
         self.returner = Returner(node.relay, store, keys, keyring, clock)
         self.healer = Healer(
@@ -152,7 +153,19 @@ class Restoring:
         """
         if peer not in self._node.relay.held:
             raise NothingToTake(peer=peer)
+        self.healer.told.faults.pop(peer, None)
+        self._taking.add(peer)
         self.healer.take(peer)
+
+    def waits(self) -> bool:
+        """Whether nothing is done by itself: what a peer holds of it would be done once more.
+
+        Before the first word after a start; and while a peer claims something, until a person has
+        looked and the peer was asked. What it then says stops nothing any more.
+        """
+        held = self._node.relay.held
+        asking = self._taking & held.keys() - self.healer.told.faults.keys()
+        return self._node.fence.holds() or bool(asking) or not all(held.values())
 
     # What is said.
 

@@ -173,8 +173,7 @@ class Worker:
                 self._stop.wait(min(AGAIN_MAX_S, backoff(failures)))
 
     def _answer(self) -> int:
-        # Before the peers' word: what a restored node forgot, it would do once more, and otherwise.
-        return 0 if self.node.fence.holds() else self.node.answer_arrivals()
+        return 0 if self.node.restoring.waits() else self.node.answer_arrivals()
 
     def _relay(self) -> int:
         relay = self.node.relay
@@ -210,7 +209,7 @@ class Worker:
         while not self._stop.is_set():
             self._beats["deadlines"] = time.monotonic()
             try:
-                if self.node.fence.holds():
+                if self.node.restoring.waits():
                     self._meet_peers()
                     self.watch.look()
                 else:
@@ -241,7 +240,7 @@ class Worker:
             except Exception as fault:  # noqa: BLE001 - as in _loop; every step looks anew.
                 self.faults["restoring"] = f"{type(fault).__name__}: {fault}"
                 _log.exception("Worker restoring")
-            self._stop.wait(IDLE_S if self.node.fence.holds() else DEADLINES_S)
+            self._stop.wait(IDLE_S if self.node.restoring.waits() else DEADLINES_S)
 
     def _look_around(self) -> None:
         self._meet_peers()

@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol
 from domain.values import OrgCode
 from sync.checkpoint import believed, epoch_of, verifiers
 from sync.errors import Fenced, LaneFault
-from sync.keys import NodeKeys
-from sync.log import Signed, TreeHead
+from sync.keys import NodeKeys, b64
+from sync.log import Signed
 from sync.note import Note
 from sync.standing import Book
 
@@ -21,6 +21,9 @@ TABLES = """
         at timestamptz NOT NULL, reason text, person text, without text[]
     );
 """
+
+SIZE_DIGITS = 16
+"""Of the largest size that is read."""
 
 _log = logging.getLogger(__name__)
 
@@ -80,8 +83,15 @@ class FenceBook(Book):
 class Ours(Protocol):
     """What we have signed, as far as we remember."""
 
-    def head(self) -> TreeHead:
-        """The tree, and of which epoch it is."""
+    @property
+    def epoch(self) -> int:
+        """Of the ledger."""
+
+    def newest(self) -> Signed | None:
+        """The last checkpoint."""
+
+    def root(self, size: int) -> bytes:
+        """Of the tree as it was at that size."""
 
     def signed_at(self, epoch: int, size: int) -> Signed | None:
         """The checkpoint of that size."""
@@ -185,13 +195,23 @@ class Fence:
         return bytes(Note(read.text, tuple(line for _, line in read.proved(known))))
 
     def _known(self, note: str) -> bool:
-        lines = note.split("\n", 3)
-        _, epoch = epoch_of(lines[0])
-        mine = self._ours.signed_at(epoch, int(lines[1])) if lines[1].isdecimal() else None
+        origin, said, root, *_ = (*note.split("\n", 3), "", "")
+        _, epoch = epoch_of(origin)
+        size = int(said) if said.isdecimal() and len(said) <= SIZE_DIGITS else 0
+        mine = self._ours.signed_at(epoch, size)
         if mine is not None:
-            return mine.note.decode().split("\n", 3)[:3] == lines[:3]
-        # What a former epoch had and this one does not was given up by its statement.
-        return epoch < self._ours.head().epoch
+            return mine.note.decode().split("\n", 3)[:3] == [origin, said, root]
+        # What a former epoch had and this one does not was given up by its statement. What was made
+        # again after a restore, and signed beyond, is ours as it was.
+        return epoch < self._ours.epoch or made_again(self._ours, epoch, size, root)
+
+
+def made_again(ours: Ours, epoch: int, size: int, root: str) -> bool:
+    """Whether what we signed last goes on from a root, also where our signature over it is lost."""
+    newest = ours.newest()
+    if newest is None or newest.epoch != epoch or not 0 < size <= newest.size:
+        return False
+    return b64(ours.root(size)) == root
 
 
 def _short(note: str) -> str:

@@ -26,7 +26,7 @@ class Mutual:
         clock: Callable[[], datetime],
         hold: timedelta,
     ) -> None:
-        self.fence = Fence(org, tree, lanes, keys, clock, hold)
-        self.log = Log(org, tree, keys, clock, lanes, self.fence.holds)
+        self.log = Log(org, tree, keys, clock, lanes, lambda: self.fence.holds())  # noqa: PLW0108 - each knows the other.
+        self.fence = Fence(org, self.log, lanes, keys, clock, hold)
         self.offering = Offering(org, self.log, lanes, keys, clock, self.fence)
         self.witness = Witness(org, lanes, keys, clock)

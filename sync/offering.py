@@ -13,8 +13,8 @@ from domain.values import OrgCode
 from sync.checkpoint import Checkpoint, epoch_of, origin_of, witness_of
 from sync.envelope import LaneReceipt
 from sync.errors import NotOurCheckpoint
-from sync.fence import Fence
-from sync.keys import NodeKeys
+from sync.fence import Fence, made_again
+from sync.keys import NodeKeys, b64
 from sync.ledger_said import OTHERS_MAX, PROOFS_MAX, Consistency, LogHeard, LogSaid
 from sync.log import Log, Signed
 from sync.note import COSIGNATURE, Note, NoteUnsigned, Verifier
@@ -75,6 +75,10 @@ class Offering:
             offer = self._offers[peer] = self._offer(peer, newest)
         return offer.said.model_copy(update={"others": self._others(peer, known)})
 
+    def forget(self) -> None:
+        """What was shown so far is of a ledger that has changed: show its newest checkpoint."""
+        self._offers.clear()
+
     def _offer(self, peer: OrgCode, newest: Signed) -> _Offer:
         taken = self._taken.get(peer)
         epoch, size = taken.at if taken else self._store.cosigned(peer)
@@ -132,7 +136,8 @@ class Offering:
     ) -> tuple[tuple[int, int], list[str]]:
         """Which checkpoint of ours a peer has cosigned, by epoch and size, and its lines.
 
-        One that was given up with its epoch counts for nothing; it says where the peer stands.
+        One that was given up with its epoch, or is of what was made again after a restore, counts
+        for nothing; it says where the peer stands.
         """
         note = Note.read(raw.encode())
         claim = Checkpoint.read(note.text)
@@ -140,7 +145,9 @@ class Offering:
         mine = self._log.signed_at(epoch, claim.size) if org == self._org else None
         if mine is None or mine.root != claim.root:
             newest = self._log.newest()
-            if org == self._org and newest is not None and epoch < newest.epoch:
+            given_up = newest is not None and epoch < newest.epoch
+            again = made_again(self._log, epoch, claim.size, b64(claim.root))
+            if org == self._org and (given_up or again):
                 return (epoch, claim.size), []
             raise NotOurCheckpoint(peer=peer, origin=claim.origin, size=claim.size)
         known = [Verifier.of(witness_of(peer), key, COSIGNATURE) for key in keys_of(peer, us)]

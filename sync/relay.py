@@ -109,6 +109,7 @@ class Relay:
     def relearn(self) -> None:
         """Our own facts were taken back: what is known of the lanes is read anew."""
         self._passed, self._bookmark, self._heads = 0, None, {}
+        self._offering.forget()
         self._again, self._held = self._store.relearned()
 
     @property

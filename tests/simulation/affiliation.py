@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -37,32 +38,50 @@ class Files:
     def __init__(self) -> None:
         self.files: dict[UUID, File] = {}
         self.of: dict[UUID, dict[UUID, None]] = defaultdict(dict)
-        self.restored: set[str] = set()
-        """Keepers that have forgotten what they had said."""
+        self._taken: dict[UUID, int] = {}
+        """By file, how many of its facts."""
+
+    def rebuild(self, accounts: Mapping[str, Any]) -> None:
+        """A ledger was put back: of each file what anybody holds of it."""
+        self.__init__()  # type: ignore[misc]
+        whole: dict[UUID, list[Entry]] = {}
+        for account in accounts.values():
+            for stream, entries in account.streams.items():
+                first = entries[0].fact
+                mine = first is not None and first.AGGREGATE is Member
+                if mine and first.meta.keeper in accounts:
+                    whole[stream] = max(whole.get(stream, []), entries, key=len)
+        for entries in whole.values():
+            for entry in entries:
+                assert entry.fact is not None
+                self.take(entry, entry.fact)
 
     def take(self, entry: Entry, fact: Fact) -> UUID:
         """One more fact of a file, from its keeper's own ledger; whose it is."""
         id_, keeper = fact.originator_id, fact.meta.keeper
         person = fact.meta.subject or id_
+        if fact.originator_version <= self._taken.get(id_, 0):
+            return person  # Its keeper has recorded it again.
+        self._taken[id_] = fact.originator_version
         if isinstance(fact, Member.Registered):
             received = fact if isinstance(fact, Member.Received) else None
             said = (received.file, received.last) if received else (None, None)
             self.files[id_] = File(id_, keeper, person, *said)
             self.of[person][id_] = None
         file = self.files[id_]
-        more = isinstance(fact, Member.Disclosed) or keeper in self.restored
+        more = isinstance(fact, Member.Disclosed)
         must(file.closed is None or more, "Legal: released is released.", file=id_)
         if isinstance(fact, Member.Released):
             file.to, file.closed = fact.to, digest(entry.record)
         return person
 
     def line(self, person: UUID) -> File | None:
-        """6: his files are one line, each naming the last record of the one before; the last file.
+        """6: his files are one line, each naming the last record of the one before; the last.
 
-        None where a keeper has forgotten what it said.
+        None where nobody has one any more.
         """
         files = [self.files[id_] for id_ in self.of[person]]
-        if self.restored & {code for file in files for code in (file.keeper, file.to)}:
+        if not files:
             return None
         after = {file.continues: file for file in files if file.continues}
         at = {"person": person}

@@ -11,6 +11,7 @@ from typing import Any
 
 from sync.broker import MISSING, Broker, Names, Read, Refused, Unreachable
 from sync.carrier import Carrier, Parcel
+from sync.errors import Fenced
 from sync.pushing import Receiver, Sender
 
 
@@ -155,7 +156,10 @@ class Post:
         """One turn of each thread."""
         self.sender.fresh.set()
         self.sender.tick()
-        self.receiver.tick(self._stopping, lambda: None)
+        try:
+            self.receiver.tick(self._stopping, lambda: None)
+        except (Fenced, Unreachable):
+            self.receiver.close()  # As its thread does with whatever happens; it begins anew.
         self.sender.tick()
 
     def queues(self) -> dict[str, tuple[int, int]]:

@@ -28,25 +28,24 @@ def transferred(world: World) -> None:
     Raises:
         Broken.
     """
-    honest = {code: world.watch.accounts[code] for code in world.codes}
-    honest = {code: account for code, account in honest.items() if code not in world.restored}
+    accounts = world.watch.accounts
     for person in world.watch.files.of:
         last = world.watch.files.line(person)
         if last is not None:
             held_once(last)
-            for account in honest.values():
+            for account in accounts.values():
                 known_alike(account, person, last, world.watch.files.files)
     if not world.desk.known["transfer"]:
         return
-    for code, account in honest.items():
+    for code, account in accounts.items():
         _shown(world, code, account)
         _nothing_left(world, code)
         for stream in account.streams:
             for entry in account.streams[stream]:
-                _answered(honest, account, entry)
+                _answered(world, account, entry)
     for file in world.watch.files.files.values():
-        if file.to in honest and file.keeper in honest and world.watch.files.line(file.person):
-            followed(honest, file)
+        if file.to in accounts and world.watch.files.line(file.person):
+            followed(accounts, file)
 
 
 def held_once(last: File) -> None:
@@ -87,16 +86,26 @@ def _nothing_left(world: World, code: str) -> None:
     must(not left, "Delivered: done by itself.", at=code, left=left)
 
 
-def _answered(accounts: dict[str, Account], mine: Account, entry: Any) -> None:
-    """6: each answer of a receiver is noted by the origin, once, and both know it."""
+def _answered(world: World, mine: Account, entry: Any) -> None:
+    """6: each answer of a receiver is noted by the origin, once, and both know it.
+
+    What answers a letter that is lost for good is answered by nobody.
+    """
     fact = entry.fact
     if not isinstance(fact, Admission.Admitted | Admission.Refused | Admission.SlipReturned):
         return
     origin = mine.keeper(fact.transfer) if fact.transfer in mine.streams else None
-    if fact.meta.keeper != mine.code or origin not in accounts:
+    accounts = world.watch.accounts
+    if fact.meta.keeper != mine.code or origin not in accounts or _is_gone(world, fact.transfer):
         return
     for account in (mine, accounts[origin]):
         answered(account, fact, digest(entry.record))
+
+
+def _is_gone(world: World, transfer: UUID) -> bool:
+    """Whether something of a transfer, or of whom it is about, is lost for good."""
+    streams = (account.streams.get(transfer, ()) for account in world.watch.accounts.values())
+    return transfer in world.watch.gone or any(map(world.watch.about_gone, streams))
 
 
 def answered(account: Account, fact: Any, said: str) -> None:

@@ -20,7 +20,6 @@ from sync.store import EVIDENCE_MAX
 from tests.simulation.broken import must
 from tests.simulation.check_ledgers import proved
 from tests.simulation.check_transfers import transferred
-from tests.simulation.healing import blocked
 from tests.simulation.keys import agreed, emergency
 from tests.simulation.mallory import MALLORY
 from tests.simulation.watch import Account, durable, fact_of
@@ -42,13 +41,12 @@ def check(world: World) -> None:
         _refused(world, code)
         _each_in_one_care(world, code)
     for pair in permutations(world.codes, 2):
-        if blocked(world, pair):
-            world.happened["blocked lane"] += 1
-            continue
         _equal(world, *pair)
         _acknowledged(world, *pair)
         _rooted(world, *pair)
         _opened_as_granted(world, *pair)
+    for code in sorted(world.restored):
+        _reads_its_own(world, code)
     answered_once(world)
     _acceptances_settled(world)
     transferred(world)
@@ -75,14 +73,11 @@ def rewritten(account: Account, node: Any) -> None:
 def _equal(world: World, keeper: str, peer: str) -> None:
     """2: a peer holds what it is in the audience of, whole, the same bytes, and nothing else."""
     ours, theirs = world.watch.accounts[keeper], world.watch.accounts[peer]
-    stopped = set(world.watch.poison)
-    if peer in world.restored:
-        stopped |= world.nodes[peer].lanes.stopped(keeper, ours.streams)
-    delivered(ours, theirs, stopped, forked=keeper in world.restored)
+    delivered(ours, theirs, set(world.watch.poison) | _answering(world, peer, keeper))
 
 
-def delivered(ours: Account, theirs: Account, poison: set[UUID], *, forked: bool = False) -> None:
-    """2, of two accounts; what a restored keeper has forgotten, its peer may still know."""
+def delivered(ours: Account, theirs: Account, poison: set[UUID]) -> None:
+    """2, of two accounts."""
     keeper, peer = ours.code, theirs.code
     shared = {s for s in ours.streams if ours.keeper(s) == keeper and peer in ours.audience(s)}
     shared -= poison
@@ -90,11 +85,11 @@ def delivered(ours: Account, theirs: Account, poison: set[UUID], *, forked: bool
     missing, more = shared - there, there - shared
     at = {"keeper": keeper, "peer": peer}
     must(not missing, "Delivered: whoever may hear holds it.", **at, missing=missing)
-    must(not more or forked, "Scope: nobody else holds it.", **at, more=more)
+    must(not more, "Scope: nobody else holds it.", **at, more=more)
     for stream in shared:
         mine = [entry.record for entry in ours.streams[stream]]
         same = [entry.record for entry in theirs.streams[stream]]
-        must(mine == same or forked, "Delivered: the same bytes.", **at, stream=stream)
+        must(mine == same, "Delivered: the same bytes.", **at, stream=stream)
 
 
 def _acknowledged(world: World, keeper: str, peer: str) -> None:
@@ -122,14 +117,13 @@ def isolated(world: World, code: str) -> None:
     lanes = world.nodes[code].lanes
     rows = [r for r in lanes.quarantined(0, PARKED_MAX) if r["stream"] is not None]
     alien = [r for r in rows if r["peer"] != MALLORY and r["stream"] not in world.watch.poison]
-    # A node that was put back has forgotten what it said: what answers that fits nothing.
-    alien = [] if code in world.restored else alien
+    alien = [r for r in alien if r["stream"] not in _answering(world, code, r["peer"])]
     must(not alien, "Isolated: nothing else is quarantined.", at=code, rows=alien[:2])
     mallory = lanes.parked(MALLORY)
     must(mallory == world.parked[code], "Isolated: evidence of each.", at=code, parked=mallory)
     parked = {(r["stream"], r["version"]) for r in rows}
     for stream, keeper in world.watch.poison.items():
-        if keeper == code or keeper in world.restored:
+        if keeper == code:
             continue
         there = world.watch.accounts[keeper]
         if code in (there.audience(stream) if stream in there.streams else ()):
@@ -139,6 +133,15 @@ def isolated(world: World, code: str) -> None:
     must(max(counts.values(), default=0) <= EVIDENCE_MAX, "Bounded: evidence.", counts=counts)
 
 
+def _answering(world: World, code: str, keeper: str) -> set[UUID]:
+    """Of the streams set aside, those that answer something of ours that is lost for good."""
+    if code not in world.restored or not world.watch.gone:
+        return set()
+    ours = world.watch.accounts[keeper].streams
+    stopped = world.nodes[code].lanes.stopped(keeper, ours)
+    return {stream for stream in stopped if world.watch.about_gone(ours[stream])}
+
+
 def _refused(world: World, code: str) -> None:
     """Every message that was bent or forged is counted, and no other."""
     expected = {key[1:]: n for key, n in world.refused.items() if key[0] == code}
@@ -146,23 +149,23 @@ def _refused(world: World, code: str) -> None:
     # A node may fall over, or find its disk full, before it has counted; then it counts anew.
     rates = world.plan.rates
     hurt = world.crashes or rates["full"] or rates["unheard"]
-    if world.log is not None and world.restored:
-        return  # A broker repeats what a forked lane says as often as it likes.
     if world.log is not None:
-        # So it does with what an old key has signed; an honest peer is counted more often.
+        # It repeats what an old key has signed, and answers to what was forgotten, as it likes.
         given_up = {c for c in world.rekeyed if emergency(world, c)}
-        expected = {k: n for k, n in expected.items() if not _old(k, given_up)}
-        counts = {k: n for k, n in counts.items() if not _old(k, given_up)}
+        forgot = world.restored if code not in world.restored else {*world.codes}
+        expected = {k: n for k, n in expected.items() if not _old(k, given_up, forgot)}
+        counts = {k: n for k, n in counts.items() if not _old(k, given_up, forgot)}
     same = counts == expected or (
         hurt and all(counts.get(key, 0) >= n for key, n in expected.items())
     )
     must(same, "Authentic: refused is what was bent.", at=code, counts=counts, bent=expected)
 
 
-def _old(counted: tuple[str, str], given_up: set[str]) -> bool:
-    """Whether that was counted of who has given a key up."""
+def _old(counted: tuple[str, str], given_up: set[str], forgot: set[str]) -> bool:
+    """Whether that was counted of who has given a key up, or of a lane that one side forgot."""
     sender, reason = counted
-    return sender in given_up and reason in {"forged", "key-over", "note-unsigned"}
+    key = sender in given_up and reason in {"forged", "key-over", "note-unsigned"}
+    return key or (sender in forgot and reason in {"roots-differ", "fenced"})
 
 
 def _each_in_one_care(world: World, code: str) -> None:
@@ -177,9 +180,9 @@ def _each_in_one_care(world: World, code: str) -> None:
         must(shown == care.carer, "Converged: the board's carer.", **at, shown=shown)
         member = ledger.find(Member, view.member)
         keeper = account.keeper(stream)
-        # A node that was put back may have set an absence aside, and still hear of the member.
-        parked = code in world.restored and world.nodes[code].lanes.stopped(keeper, [stream])
-        if member is not None and member.keeper == keeper and not parked:
+        # Of a command that was sent to two, one may have heard half.
+        halved = stream in world.watch.gone or view.member in world.watch.gone
+        if member is not None and member.keeper == keeper and not halved:
             away = member.away == stream
             must(away == (view.state in _OPEN), "Conserved: away while it is open.", **at)
 
@@ -191,8 +194,7 @@ def _acceptances_settled(world: World) -> None:
             for entry in account.streams[stream]:
                 if entry.record.topic == Inflow.Accepted.TOPIC:
                     accepted: Any = fact_of(entry)
-                    origin = account.keeper(accepted.outflow)
-                    if accepted.meta.keeper == host and not {host, origin} & world.restored:
+                    if accepted.meta.keeper == host:
                         settled(world.watch.accounts, host, accepted, digest(entry.record))
 
 
@@ -221,10 +223,22 @@ def _opened_as_granted(world: World, keeper: str, peer: str) -> None:
                 if getattr(fact, name) is None:
                     continue
                 opens = open_field(fact, name, node.keyring) is not None
-                # A keeper that was put back has forgotten keys, so that it cannot grant them.
-                fits = opens == (data_class in classes) or (keeper in world.restored and not opens)
+                # A key that nobody was granted is gone with the disk of who made it.
+                lost = getattr(getattr(fact, name), "key_id", None) in world.lost_keys
+                fits = opens == (data_class in classes) or (lost and not opens)
                 at = {"peer": peer, "topic": fact.TOPIC, "name": name, "opens": opens}
                 must(fits, "Scope: opened as granted.", **at)
+
+
+def _reads_its_own(world: World, code: str) -> None:
+    """1: whoever was put back reads again what came back, but for keys that are lost for good."""
+    node, account = world.nodes[code], world.watch.accounts[code]
+    for fact in map(fact_of, account.entries):
+        for name, _ in PERSONAL[fact.TOPIC] if fact.meta.keeper == code else ():
+            value = getattr(fact, name)
+            lost = isinstance(value, Sealed) and value.key_id in world.lost_keys
+            opens = value is None or open_field(fact, name, node.keyring) is not None
+            must(opens or lost, "Durable: our own can be read.", at=code, topic=fact.TOPIC)
 
 
 def _sealed_to_its_place(world: World) -> None:
@@ -311,11 +325,6 @@ def _read_models_agree(world: World) -> None:
             code: {row[key]: row for row in world.stage.rows(code, table)} for code in world.codes
         }
         for one, other in permutations(world.codes, 2):
-            if {one, other} & world.restored:
-                continue
-            keeper = world.watch.accounts[one].keeper
             for stream in shown[one].keys() & shown[other].keys():
-                if keeper(stream) in world.restored:
-                    continue  # Two peers may know two histories of it: nothing fences it yet.
                 same = shown[one][stream] == shown[other][stream]
                 must(same, "Converged: both read the same.", table=table, stream=stream)

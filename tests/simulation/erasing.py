@@ -40,7 +40,7 @@ def forget(world: World) -> None:
     Raises:
         Broken.
     """
-    if not world.erases or world.restored:
+    if not world.erases:
         return
     world.say("# erasing")
     world.rng.seed(world.seed * 1_000 + 999)

@@ -101,6 +101,13 @@ EFFECTS = (
     "keep_import",
     "witness",
     "keep_cosignatures",
+    "cut_lane",
+    "renew",
+    "raise_fence",
+    "lower_fence",
+    "keep_wish",
+    "hold",
+    "release",
 )
 """What the relay and the inbox put down besides the ledger."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sync.errors import Altered, ForAnother, KeyOver, LaneFault, RootsDiffer
+from sync.errors import Altered, ForAnother, KeyOver, LaneFault
 from sync.note import NoteUnsigned
 from tests.simulation.broken import must
 from tests.simulation.keys import emergency
@@ -73,8 +73,7 @@ def bring(world: World, way: WayOfLane, wire: bytes) -> None:
     fits = taken.recorded + taken.parked == moved
     must(fits, "Durable: a file says what it brought.", way=way, moved=moved, said=told)
     for fault in taken.faults:
-        fork = isinstance(fault, RootsDiffer) and {source, to} & world.restored
-        known = fork or _by_an_old_key(world, source, fault)
+        known = _by_an_old_key(world, source, fault)
         must(known, "Delivered: an honest file was refused.", way=way, fault=fault)
         world.refused[to, source, fault.code()] += 1
     observe(world, to)

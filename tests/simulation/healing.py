@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.simulation.broken import Broken, must
 from tests.simulation.files import bring, exchange
 from tests.simulation.keys import astray, call, mallory_acknowledges
+from tests.simulation.restoring import mend_all, retry, show
 from tests.simulation.steps import accept, acknowledge, observe, sign_ledger
 from tests.simulation.world import WayOfLane, World, by_file
 
@@ -31,7 +32,7 @@ def heal(world: World) -> None:
         if world.signs:
             sign_ledger(world, code)
     _arrive(world)
-    _greet(world)
+    mend_all(world)
     if world.log is not None:
         world.log.cut.clear()
         world.log.lost = world.log.doubled = world.log.swapped = 0.0
@@ -51,6 +52,8 @@ def heal(world: World) -> None:
         if code in world.rekeyed:
             mallory_acknowledges(world, code)
             node.key_change.retire()
+    for code in sorted(world.restored):
+        show(world, code)
 
 
 def _arrive(world: World) -> None:
@@ -67,16 +70,6 @@ def _arrive(world: World) -> None:
         while wires:
             acknowledge(world, pair, wires.pop(0))
     _compare_keys(world)
-
-
-def _greet(world: World) -> None:
-    """Who has started again waits for a word of its witnesses, before it says anything new."""
-    for source, to in world.pairs if world.signs else ():
-        if world.nodes[to].fence.holds() and not by_file(world, source, to):
-            after = world.nodes[to].lanes.standing_in(source).number
-            wire, _ = world.nodes[source].relay.batch(to, after)
-            fault = world.nodes[to].inbox.accept(wire).fault
-            must(fault is None, "Delivered: a healthy lane has a fault.", fault=fault)
 
 
 def _compare_keys(world: World) -> None:
@@ -100,6 +93,7 @@ def _round(world: World) -> int:
             moved += node.further_transfers()
         while node.relay.number():
             moved += 1
+    moved += sum(retry(world, code) for code in sorted(world.restored))
     return moved + sum(_travel(world, pair) for pair in world.pairs)
 
 
@@ -112,20 +106,11 @@ def _travel(world: World, pair: WayOfLane) -> int:
 
 
 def _behind(world: World, pair: WayOfLane) -> int:
-    """Whether a lane is still under way; one that leads from or to a forked history may stay so."""
+    """Whether a lane is still under way."""
     source, destination = (world.nodes[code] for code in pair)
     standing = destination.lanes.standing_in(pair[0])
     head, told = source.relay.standing(pair[1])
-    if blocked(world, pair):
-        return 0
     return int(not (head.number == told.number == standing.number))
-
-
-def blocked(world: World, pair: WayOfLane) -> bool:
-    """A sender that was put back says another history than the one its peer has recorded."""
-    standing = world.nodes[pair[1]].lanes.standing_in(pair[0])
-    root = world.nodes[pair[0]].lanes.root_out(pair[1], standing.number)
-    return pair[0] in world.restored and root != standing.root
 
 
 def _pull(world: World, pair: WayOfLane) -> int:

@@ -183,7 +183,7 @@ def _answer_for(world: World, code: str, source: str, thief: NodeKeys) -> None:
 
 def agreed(world: World) -> None:
     """8: once all have heard, everybody knows everybody by the one key that signs."""
-    for code in sorted(world.rekeyed - world.restored):
+    for code in sorted(world.rekeyed):
         keys = world.nodes[code].keys
         signers = [pair.verify_key for pair in keys.signers]
         named: Any = world.nodes[code].key_change.signet
@@ -191,7 +191,7 @@ def agreed(world: World) -> None:
             one = signers == [named.verify_key]
             must(one, "Authentic: one key signs, that of the ledger.", at=code, signers=signers)
         for peer in world.codes:
-            if peer != code and peer not in world.restored:
+            if peer != code:
                 known = believed(world, peer, code)
                 same = known == keys.verify_key
                 must(same, "Delivered: the key in use is known.", at=peer, peer=code)

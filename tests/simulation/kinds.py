@@ -9,6 +9,7 @@ from tests.simulation.files import carry, mislay
 from tests.simulation.keys import change_keys, misuse, telephone
 from tests.simulation.moving import move_on
 from tests.simulation.plan import Plan
+from tests.simulation.restoring import back_up, mend
 from tests.simulation.world import World
 
 Step = Callable[[World, str], None]
@@ -26,7 +27,8 @@ KINDS: dict[str, tuple[Weight, Step]] = {
     "broker": (lambda plan: 100 * plan.rates["broker"], steps.break_broker),
     "attack": (lambda plan: 100 * plan.rates["attack"], steps.attack),
     "poison": (lambda plan: 100 * plan.rates["poison"], steps.poison),
-    "backup": (lambda plan: 200 * plan.rates["restore"], steps.back_up),
+    "backup": (lambda plan: 200 * plan.rates["restore"], back_up),
+    "mend": (lambda plan: plan.rates["restore"] and 6 + 400 * plan.rates["restore"], mend),
     "keys": (lambda plan: 100 * plan.rates["rekey"], change_keys),
     "misuse": (lambda plan: 60 * plan.rates["rekey"], misuse),
     "telephone": (lambda plan: 60 * plan.rates["rekey"], telephone),

@@ -23,6 +23,7 @@ from sync.envelope import Batch, Grant, LaneEntry, LaneReceipt
 from sync.errors import Forged, LaneFault, Malformed, Misaddressed
 from sync.keys import b64, grant_binding, wrap
 from sync.numbering import next_root
+from sync.returned import Returned
 from sync.standing import Standing
 from tests.support.federation import NOW
 from tests.support.stage import keys_of
@@ -114,6 +115,18 @@ class Mallory:
             "entries": tuple(entries),
         }
         return Batch(**following | said)
+
+    def page(self, node: Any, after: int) -> bytes:
+        """Gives nothing back: holds no more than is known."""
+        root = node.lanes.root_out(MALLORY, after)
+        said = {"first": after + 1, "number": after, "root": root, "at": NOW}
+        message = Returned(sender=MALLORY, receiver=node.settings.code, **said)
+        return message.signed(KEYS)
+
+    def nothing(self, node: Any) -> bytes:
+        """Sends nothing of what was sent before."""
+        standing = node.lanes.standing_in(MALLORY)
+        return self.chained(MALLORY, node.settings.code, standing, []).signed(KEYS)
 
     def receipt(self, code: str) -> bytes:
         """Acknowledges what was never sent."""

@@ -33,7 +33,15 @@ from domain.passage import UNDECIDED, State
 from domain.transfer import Transfer
 from domain.values import DataClass
 from tests.simulation.files import bring, export
-from tests.simulation.steps import accept, acknowledge, request, send, sign_ledger, tick
+from tests.simulation.steps import (
+    accept,
+    acknowledge,
+    look_at_arrivals,
+    request,
+    send,
+    sign_ledger,
+    tick,
+)
 from tests.simulation.world import WayOfLane, World, by_file
 
 PATIENCE = 40
@@ -153,7 +161,7 @@ def _arrive(world: World, way: WayOfLane) -> None:
     # Who reads may be ahead of who answers, or behind.
     if world.rng.random() < 0.3:
         world.nodes[to].projector.catch_up()
-    world.nodes[to].answer_arrivals()
+    look_at_arrivals(world, to)
 
 
 def _taken(world: World, way: WayOfLane) -> bytes | None:
@@ -180,7 +188,7 @@ def _works(world: World, code: str) -> None:
     def work() -> None:
         while world.rng.random() < 0.8 and node.projector.catch_up():
             pass
-        world.say(f"{code}: further {node.further_transfers()}")
+        world.say(f"{code}: further {0 if node.restoring.waits() else node.further_transfers()}")
 
     world.surviving(code, work)
 
@@ -315,7 +323,8 @@ def _completed(world: World, move: Move) -> bool:
     if transfer is None or transfer.to is None or transfer.state is not State.ADMITTED:
         return False
     if world.rng.random() < RUN_OUT:
-        world.now += timedelta(days=world.rng.choice((3, 62)))
+        days = world.rng.choice((3, 62))
+        world.now += timedelta(days=3 if world.restored else days)
         expire = ExpireTransfer(transfer=transfer.id, dispatch=transfer.last.number)
         _ask(world, move.origin, expire)
         return True

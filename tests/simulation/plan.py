@@ -21,7 +21,7 @@ HIGHEST = {
     "attack": 0.1,
     "poison": 0.02,
     "broker": 0.06,
-    "restore": 0.03,
+    "restore": 0.06,
     "transfer": 0.9,
     "move": 0.7,
     "rekey": 0.06,
@@ -49,7 +49,7 @@ class Plan:
         nodes = rng.choices(range(2, 8), (40, 46, 7, 4, 2, 1))[0]
         rates = {name: rng.choice((0.0, rng.uniform(0, top), top)) for name, top in HIGHEST.items()}
         # A restored backup forks a lane for good: few histories, so that the others converge.
-        if rng.random() < 0.9:
+        if rng.random() < 0.85:
             rates["restore"] = 0.0
         else:
             # Nothing fences a restored node: old keys come back with it, and files cross its fork.

@@ -10,8 +10,9 @@ from eventsourcing.persistence import PersistenceError, StoredEvent, Tracking
 
 from api.storage.errors import DatabaseAway
 from domain.errors import Refusal
+from sync.checkpoint import epoch_of
 from sync.envelope import Batch, LaneReceipt, Sealed, Want, sign
-from sync.errors import Gap, LaneFault, Misaddressed, RootsDiffer
+from sync.errors import AnotherEpoch, Fenced, Gap, LaneFault, LaneHeld, Misaddressed, RootsDiffer
 from sync.note import NoteUnsigned
 from tests.simulation.broken import Broken, must
 from tests.simulation.faults import Crash
@@ -34,6 +35,22 @@ def begin(world: World) -> None:
     if world.rng.random() < 2 * world.desk.rate:
         for asked in world.desk.transferring.begun(world.nodes[code]):
             _execute(world, code, _key(world), asked)
+    if world.plan.rates["restore"]:
+        _witness(world)
+
+
+def _witness(world: World) -> None:
+    """Everybody witnesses everybody: of whom nobody has, nobody can tell what he has forgotten."""
+    for node in world.nodes.values():
+        while node.relay.number():
+            pass
+    for code in world.codes:
+        sign_ledger(world, code)
+    for source, to in world.pairs:
+        after = world.nodes[to].lanes.standing_in(source).number
+        wire, _ = world.nodes[source].relay.batch(to, after)
+        world.nodes[source].relay.acknowledge(world.nodes[to].inbox.accept(wire).answer)
+    world.look()
 
 
 # Commands.
@@ -68,12 +85,15 @@ def _key(world: World) -> str:
 
 def _execute(world: World, code: str, key: str, asked: Any) -> bool:
     """Whether there was an answer."""
-    name = type(asked).__name__
+    name, fenced = type(asked).__name__, world.nodes[code].fence.raised is not None
+    if code in world.mending and not fenced:
+        return False  # Whoever has restored it enters nothing before it is whole.
     try:
         receipt = world.nodes[code].execute(asked, key=key, person=person_of(asked))
     except Refusal as refusal:
         world.say(f"{code}: {name} refused, {refusal.code()}")
         return refusal.kind != "busy"
+    must(not fenced, "Fenced: no command is answered.", at=code, asked=name)
     world.say(f"{code}: {name} {receipt.version}")
     world.look()
     durable(world.watch.accounts[code], receipt.id, receipt.version)
@@ -118,7 +138,7 @@ def observe(world: World, code: str) -> None:
     """What the lanes from and to a node say of themselves."""
     lanes = world.nodes[code].lanes
     for peer in world.codes:
-        if peer != code and code not in world.restored:
+        if peer != code:
             told = lanes.acknowledged(peer)
             must(
                 lanes.root_out(peer, told.number) == told.root,
@@ -128,7 +148,6 @@ def observe(world: World, code: str) -> None:
             world.watch.acknowledged(code, peer, told.number)
             head = lanes.head_out(peer)
             world.watch.lane(code, peer, head.number, head.root)
-        if peer != code and not {code, peer} & world.restored:
             standing = lanes.standing_in(peer)
             world.watch.lane(peer, code, standing.number, standing.root)
 
@@ -140,7 +159,13 @@ def _behind(world: World, code: str, peer: str) -> bool:
 
 def _arrivals(world: World, code: str) -> None:
     if world.rng.random() < 0.5:
-        world.say(f"{code}: looked at {world.nodes[code].answer_arrivals()}")
+        world.say(f"{code}: looked at {look_at_arrivals(world, code)}")
+
+
+def look_at_arrivals(world: World, code: str) -> int:
+    """As the node's thread does it: before its peers' word it would do once more what it forgot."""
+    node = world.nodes[code]
+    return 0 if node.restoring.waits() else node.answer_arrivals()
 
 
 def send(world: World, code: str, peer: str) -> None:
@@ -149,7 +174,11 @@ def send(world: World, code: str, peer: str) -> None:
     told = world.nodes[code].lanes.acknowledged(peer).number
     standing = world.nodes[peer].lanes.standing_in(code).number
     after = world.rng.choice((standing, told, world.sent.get(pair, told)))
-    wire, last = relay.batch(peer, after)
+    try:
+        wire, last = relay.batch(peer, after)
+    except (Fenced, LaneHeld) as fault:
+        _says_nothing(world, code, fault)
+        return
     world.sent[pair] = last
     world.messages += 1
     if world.rng.random() < world.plan.rates["bend"] and (body := world.bent(wire)):
@@ -159,6 +188,12 @@ def send(world: World, code: str, peer: str) -> None:
     world.overheard = [*world.overheard[-20:], (pair, wire)]
     world.say(f"{code} → {peer}: {after + 1}–{last}")
     observe(world, code)
+
+
+def _says_nothing(world: World, code: str, fault: LaneFault) -> None:
+    """A node that is fenced, or a lane that waits; nobody is who was not put back."""
+    world.say(f"{code}: says nothing, {type(fault).__name__}")
+    must(code in world.mending, "Durable: nobody else is fenced.", at=code, fault=fault)
 
 
 def taken_from(world: World, lanes: dict[WayOfLane, list[bytes]], to: str, end: int) -> Any:
@@ -195,12 +230,17 @@ def accept(world: World, pair: WayOfLane, wire: bytes) -> None:
     outcome = world.nodes[code].inbox.accept(wire)
     because = outcome.fault and type(outcome.fault).__name__
     world.say(f"{source} → {code}: {outcome.recorded} new, {because}")
+    if isinstance(outcome.fault, Fenced):
+        _says_nothing(world, code, outcome.fault)
+        return
     if expected is not None:
         refused(world, (code, source), wire, expected, outcome.fault)
     elif isinstance(outcome.fault, RootsDiffer) and (
-        source in world.restored or _is_bent(world, pair, wire)
+        _is_bent(world, pair, wire) or _forgot(world, pair, wire)
     ):
         world.refused[code, source, "roots-differ"] += 1
+    elif isinstance(outcome.fault, AnotherEpoch) and _before_its_epoch(world, source, wire):
+        world.refused[code, source, AnotherEpoch.code()] += 1
     elif isinstance(outcome.fault, NoteUnsigned) and emergency(world, source):
         # A key that was given up at once has signed its checkpoint, and the new one not yet.
         world.refused[code, source, NoteUnsigned.code()] += 1
@@ -213,6 +253,20 @@ def accept(world: World, pair: WayOfLane, wire: bytes) -> None:
 def _is_bent(world: World, pair: WayOfLane, wire: bytes) -> bool:
     batch = Sealed(wire).claims(Batch)
     return world.nodes[pair[0]].lanes.root_out(pair[1], batch.last) == batch.root
+
+
+def _before_its_epoch(world: World, source: str, wire: bytes) -> bool:
+    """It was under way when its sender began a new epoch."""
+    said = Sealed(wire).claims(Batch).log
+    epoch = said and epoch_of(said.checkpoint.partition("\n")[0])[1]
+    return bool(epoch) and epoch < world.nodes[source].log.epoch
+
+
+def _forgot(world: World, pair: WayOfLane, wire: bytes) -> bool:
+    """A restored node was asked for what follows a number that it did not know then."""
+    batch = Sealed(wire).claims(Batch)
+    known = world.nodes[pair[0]].lanes.root_out(pair[1], batch.first - 1)
+    return pair[0] in world.restored and not batch.entries and known != batch.before
 
 
 def answer(world: World, code: str) -> None:
@@ -235,10 +289,11 @@ def acknowledge(world: World, pair: WayOfLane, wire: bytes) -> None:
         else:
             assert kind == Want.KIND
             world.sent[pair] = relay.wanted(wire).after
-    except RootsDiffer as fault:
-        if source not in world.restored:
+    except (Fenced, RootsDiffer) as fault:
+        # It confirms, or shows, what was forgotten.
+        if source not in world.mending:
             raise Broken(f"An honest answer was refused: {fault}") from fault
-        world.refused[source, peer, "roots-differ"] += 1
+        world.refused[source, peer, fault.code()] += 1
     except LaneFault as fault:
         if expected is None:
             raise Broken(f"An honest answer was refused: {fault}") from fault
@@ -253,17 +308,20 @@ def acknowledge(world: World, pair: WayOfLane, wire: bytes) -> None:
 def work(world: World, code: str) -> None:
     """One of the node's own threads takes a turn."""
     node = world.nodes[code]
-    further, signs = 4 if world.transferring else 0, 5 if world.signs else 0
+    further, signs = 4 if world.transferring else 0, 20 if world.plan.rates["restore"] else 5
     names = ("answer_arrivals", "number", "lapse_offers", "catch_up", "further_transfers", "sign")
     name = world.rng.choices(names, (5, 4, 2, 1, further, signs))[0]
     works: dict[str, Callable[[], Any]] = {
-        "answer_arrivals": node.answer_arrivals,
+        "answer_arrivals": lambda: look_at_arrivals(world, code),
         "number": node.relay.number,
-        "lapse_offers": lambda: (node.projector.catch_up(), node.lapse_offers()),
+        "lapse_offers": lambda: (
+            node.projector.catch_up(),
+            0 if node.restoring.waits() else node.lapse_offers(),
+        ),
         "catch_up": node.projector.catch_up,
         "further_transfers": lambda: (
             world.rng.random() < 0.5 and node.projector.catch_up(),
-            node.further_transfers(),
+            0 if node.restoring.waits() else node.further_transfers(),
         ),
         "sign": lambda: sign_ledger(world, code),
     }
@@ -275,13 +333,15 @@ def sign_ledger(world: World, code: str) -> bool:
     log = world.nodes[code].log
     signed = log.sign()
     if (newest := log.newest()) is not None:
-        world.watch.checkpoint(code, newest.size, newest.root)
+        world.watch.checkpoint(code, *newest[:3])
     return signed
 
 
 def pass_time(world: World, code: str) -> None:
     """Time goes by; a clock is put right, or wrong."""
-    world.now += timedelta(hours=world.rng.choice((1, 12, 48, 240)))
+    hours = world.rng.choice((1, 12, 48, 240))
+    # Peers are told of a new epoch within days: what it gives up may not be older than a backup.
+    world.now += timedelta(hours=min(hours, 12) if world.restored else hours)
     world.seconds += 60
     if world.rng.random() < 0.3:
         jump = world.drawn_skew()
@@ -330,7 +390,7 @@ def break_broker(world: World, code: str) -> None:
 
 def attack(world: World, code: str) -> None:
     """Mallory tries something; or a message that was overheard is bent, or sent elsewhere."""
-    if code in world.points.full:
+    if code in world.points.full or world.nodes[code].fence.raised is not None:
         return
     if world.overheard and world.rng.random() < 0.5:
         _forge(world, code)
@@ -395,6 +455,8 @@ def _try(world: World, code: str) -> None:
 
 def poison(world: World, code: str) -> None:
     """A node records, by some bug of its own, what no peer can take; everything else goes on."""
+    if code in world.mending:
+        return
     mine = sorted(s for s, keeper in world.watch.poison.items() if keeper == code)
     stream = world.rng.choice(mine) if mine and world.rng.random() < 0.5 else world.mallory.id()
     version = len(world.watch.accounts[code].streams.get(stream, ())) + 1
@@ -407,29 +469,3 @@ def poison(world: World, code: str) -> None:
     world.happened["poison"] += 1
     number = world.happened["poison"]
     world.nodes[code].ledger.replicate([record], Tracking("poison", number))
-
-
-def back_up(world: World, code: str) -> None:
-    """A backup is made; or, once in a history, an old one is put back."""
-    if world.restored:
-        return
-    if not world.backups or world.rng.random() < 0.4:
-        position = len(world.watch.accounts[code].entries)
-        counted = {key: n for key, n in world.refused.items() if key[0] == code}
-        kept = (world.stage.snapshot(code), position, world.parked[code], counted)
-        world.backups[code] = kept
-        world.say(f"{code}: backed up")
-        return
-    code = world.rng.choice(sorted(world.backups))
-    backup, position, parked, counted = world.backups[code]
-    world.stage.restore(code, backup)
-    world.restored.add(code)
-    world.happened["restored"] += 1
-    world.say(f"{code}: restored to {position}")
-    world.watch.rewind(code, position)
-    world.done = [d for d in world.done if d.code != code or d.receipt.position <= position]
-    for key in [key for key in world.refused if key[0] == code]:
-        del world.refused[key]
-    world.parked[code] = parked
-    world.refused.update(counted)
-    world.restart(code)

@@ -6,12 +6,26 @@ import os
 
 import pytest
 
-from tests.simulation import bugs, bugs_erasing, bugs_keys, bugs_ledgers, bugs_transfers
+from tests.simulation import (
+    bugs,
+    bugs_erasing,
+    bugs_keys,
+    bugs_ledgers,
+    bugs_restoring,
+    bugs_transfers,
+)
 from tests.simulation.bugs import Plant
 from tests.simulation.histories import FIRST, Failed, tell
 from tests.support.memory.stage import MemoryStage
 
-BUGS = (*bugs.BUGS, *bugs_transfers.BUGS, *bugs_keys.BUGS, *bugs_ledgers.BUGS, *bugs_erasing.BUGS)
+BUGS = (
+    *bugs.BUGS,
+    *bugs_transfers.BUGS,
+    *bugs_keys.BUGS,
+    *bugs_ledgers.BUGS,
+    *bugs_restoring.BUGS,
+    *bugs_erasing.BUGS,
+)
 HISTORIES = 10_000
 """Most are found within a hundred; `-s` says in which, and what gave it away."""
 

@@ -7,8 +7,10 @@ only be said once the faults have ended stands in `checks`, and 12 (erasure) in 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import permutations
 from typing import Any
 from uuid import UUID
 
@@ -112,8 +114,16 @@ class Watch:
         self.heard_by: dict[UUID, set[str]] = defaultdict(set)
         self.roots: dict[tuple[str, str, int], str] = {}
         self.told: dict[tuple[str, str], int] = {}
-        self.signed: dict[str, dict[int, bytes]] = defaultdict(dict)
-        """By organization and size, the roots it has signed."""
+        self.signed: dict[str, dict[tuple[int, int], bytes]] = defaultdict(dict)
+        """By organization, epoch and size, the roots it has signed and somebody knows of."""
+        self.unkept: dict[str, set[tuple[int, int]]] = defaultdict(set)
+        """Of those, which it has forgotten itself."""
+        self.gone: set[UUID] = set()
+        """Streams that had said something which nobody else had when it was lost with a disk."""
+        self.unwitnessed: set[tuple[str, str, int, int]] = set()
+        """By organization, witness, epoch and size, what a witness has cosigned and forgotten."""
+        self.fenced: set[str] = set()
+        """Whose fence was up when it was looked last."""
         self.files = Files()
         self.poison: dict[UUID, str] = {}
         """By stream, its keeper: whoever receives an entry of it must refuse it."""
@@ -136,6 +146,7 @@ class Watch:
             for entry in entries:
                 fact = fact_of(entry)
                 if fact.meta.keeper == code:
+                    self._was_said(code, entry.record)
                     self.keep(entry.record, *fact.meta.audience)
                     if fact.AGGREGATE is Member:
                         persons[self.files.take(entry, fact)] = None
@@ -146,6 +157,14 @@ class Watch:
                 self.take(self.accounts[code], entry)
             for stream in dict.fromkeys(entry.record.originator_id for entry in entries):
                 self._remembered(self.accounts[code], stream, nodes[code])
+        self.fenced = {code for code, node in nodes.items() if node.fence.raised is not None}
+
+    def _was_said(self, code: str, record: StoredEvent) -> None:
+        """Behind a fence nothing is recorded but what was before."""
+        stream: Any = record.originator_id
+        again = record in self.said.get((stream, record.originator_version), ())
+        fits = again or code not in self.fenced
+        must(fits, "Fenced: nothing new is recorded.", at=code, topic=record.topic)
 
     def take(self, account: Account, entry: Entry) -> None:
         """Check one new entry of a ledger."""
@@ -186,15 +205,51 @@ class Watch:
         held = [stay for stay in view.stays if stay.to is None]
         must(len(held) <= 1, "Conserved: held twice.", at=account.code, stays=view.stays)
 
+    def held(self, stream: Any, version: int) -> bool:
+        """Whether anybody holds a fact."""
+        return any(len(a.streams.get(stream, ())) >= version for a in self.accounts.values())
+
+    def about_gone(self, entries: Iterable[Entry]) -> bool:
+        """Whether facts speak of something that is lost for good."""
+        gone = self.gone and b" ".join(entry.record.state for entry in entries).decode()
+        return bool(gone) and any(str(stream) in str(gone) for stream in self.gone)
+
     def rewind(self, code: str, position: int) -> None:
         """A node has been put back: what came after is gone there, though not from memory here."""
-        kept = self.accounts[code].entries[:position]
+        entries = self.accounts[code].entries
+        kept, lost = entries[:position], entries[position:]
         account = self.accounts[code] = Account(code)
         for entry in kept:
             if entry.record.originator_id not in self.poison:
                 legal(account, fact_of(entry))
             account.entries.append(entry)
             account.streams[fact_of(entry).originator_id].append(entry)
+        for entry in lost:
+            if not self.held(entry.record.originator_id, entry.record.originator_version):
+                self.gone.add(fact_of(entry).originator_id)
+        self.fenced.discard(code)
+        self.files.rebuild(self.accounts)
+        self.told = {way: number for way, number in self.told.items() if way[0] != code}
+
+    def forget(self, nodes: dict[str, Any]) -> None:
+        """What a node has numbered or signed counts as long as it, or a peer, knows of it."""
+        known = {
+            (a, b): max(nodes[a].lanes.head_out(b).number, nodes[b].lanes.standing_in(a).number)
+            for a, b in permutations(nodes, 2)
+        }
+        self.roots = {at: root for at, root in self.roots.items() if at[2] <= known[at[:2]]}
+        for us, them in permutations(nodes, 2):
+            at = nodes[us].lanes.cosigned(them)
+            if nodes[them].lanes.witnessed_at(us, *at) is None:
+                self.unwitnessed.add((us, them, *at))
+        for code, node in nodes.items():
+            books = [nodes[peer].lanes for peer in nodes if peer != code]
+            for at in list(self.signed[code]):
+                if node.log.signed_at(*at) is not None:
+                    continue
+                self.unkept[code].add(at)
+                if not any(book.witnessed_at(code, *at) for book in books):
+                    del self.signed[code][at]
 
     # Lanes.
 
@@ -204,10 +259,10 @@ class Watch:
         lane = f"{source} → {destination}"
         must(known == root, "Append-only: one root at a number.", lane=lane, number=number)
 
-    def checkpoint(self, code: str, size: int, root: bytes) -> None:
+    def checkpoint(self, code: str, epoch: int, size: int, root: bytes) -> None:
         """10: an organization signs one root at each size of its ledger."""
-        known = self.signed[code].setdefault(size, root)
-        must(known == root, "Append-only: one root at a size.", at=code, size=size)
+        known = self.signed[code].setdefault((epoch, size), root)
+        must(known == root, "Append-only: one root at a size.", at=code, epoch=epoch, size=size)
 
     def acknowledged(self, source: str, destination: str, number: int) -> None:
         """What a peer has acknowledged stays acknowledged."""

@@ -6,12 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import permutations
 from random import Random
 from typing import Any, NamedTuple
 from unittest.mock import patch
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from eventsourcing.persistence import PersistenceError
 
@@ -39,6 +39,8 @@ AGREED: dict[str, Any] = {"effective_from": date(2025, 1, 1), "until": date(2034
 
 STEP = timedelta(seconds=4)
 """From one step to the next: who has started again waits a few of them for its witnesses."""
+
+FAR = datetime.max.replace(tzinfo=UTC)
 
 OPEN = {DataClass.IDENTITY: 0.95}
 """Of each class, how often a peer may open it: whose name is closed is not transferred."""
@@ -74,6 +76,9 @@ class World:
     and the others remain what they were, as far as they can.
     """
 
+    signs = True
+    """Whether checkpoints are signed."""
+
     def __init__(
         self, stage: Any, seed: int, *, steady: bool | None = None, plan: Plan | None = None
     ) -> None:
@@ -92,11 +97,10 @@ class World:
         self.crashes = self.messages = self.asked = 0
         self.cut: set[WayOfLane] = set()
         self.backups: dict[str, tuple[Any, ...]] = {}
-        self.restored: set[str] = set()
-        """Nodes that were put back to an old backup: nothing fences what they say after it."""
-        self.watch.files.restored = self.restored
-        self.signs = not self.plan.rates["restore"]
-        """Whether checkpoints are signed: of a restored node nobody can say what it has signed."""
+        self.restored, self.mending = set[str](), set[str]()
+        """Nodes that were ever put back to an old backup; and which of them are not whole yet."""
+        self.lost_keys: set[UUID] = set()
+        """Keys that were made after a backup, and that nobody else held."""
         self.erases = self.plan.rates["erase"] > self.rng.random()
         """Whether persons are erased at its end."""
         self.rekeyed: set[str] = set()
@@ -216,6 +220,11 @@ class World:
 
         node = self.stage.node(code, "department", lambda: self.clock(code), fragile)
         make_fragile(node, self.points)
+        if self.plan.rates["restore"]:
+            node.restoring.healer.greeting.begin()
+        if code in self.mending:
+            # Whoever restores starts the node where its peers can be reached in time.
+            node.fence._until = FAR  # noqa: SLF001 - time goes by in leaps here.
         self.nodes[code] = node
         for pair in node.keys.signers:
             self.pairs_made[pair.verify_key] = pair

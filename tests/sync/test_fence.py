@@ -109,6 +109,12 @@ def test_what_only_claims_to_be_ours_raises_no_fence(light: Staged) -> None:
     receipt = peer.inbox._receipt(ORIGIN, 0, "0" * 64, ())  # noqa: SLF001
 
     assert pen.send(log=said).fault is None
+    for nothing in (
+        f"{ORIGIN}/ledger/1",
+        f"{ORIGIN}/ledger/1\n{'9' * 400}\n",
+        f"{ORIGIN}/ledger/1\n1",
+    ):
+        assert pen.send(log=said.model_copy(update={"others": (nothing,)})).fault is None
     with pytest.raises(NotOurCheckpoint):
         node.relay.acknowledge(_with(receipt, LogHeard(checkpoint=false), peer))
 

@@ -11,6 +11,7 @@ import pytest
 
 from api.node import Node
 from api.restoring import BackupRestored, NothingToRenew, NothingToTake
+from api.worker import Worker
 from domain.commands import HoldActivity, OfferCare, ReportLost, ShareOutflow
 from domain.values import TEXT_MAX
 from sync import healing, recording_back, returned, taking_back
@@ -22,7 +23,15 @@ from sync.numbering import next_root
 from sync.renewal import RENEWAL_DAYS, SHOWN_DAYS, Renewal, RenewalTooOld
 from sync.returned import Returned
 from tests.api.support import number
-from tests.support.federation import CHENGDU, HOST_MAY_OPEN, ORIGIN, SHENZHEN, depart, register
+from tests.support.federation import (
+    CHENGDU,
+    HOST_MAY_OPEN,
+    ORIGIN,
+    SHENZHEN,
+    accept,
+    depart,
+    register,
+)
 from tests.sync.pen import record_of
 from tests.sync.restoring import CODES, WISH, Before, Drill, Hands, ledger, light
 
@@ -219,6 +228,87 @@ def test_a_peer_shows_what_a_new_epoch_says(drill: Drill) -> None:
     assert shown["gave_up"] == f"1/{taken.known}"
     drill.made.clock.pass_(days=SHOWN_DAYS + 1)
     assert peer.witness.alarms()["ledger-renewed"] == 0
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_what_was_shown_before_the_first_word_is_shown_no_more(
+    drill: Drill, *, private: bool
+) -> None:
+    if private:
+        drill.keep_to_itself()
+    for _ in range(2):
+        drill.offer()
+        drill.made.settle()
+        drill.sign()
+    drill.made.settle()
+    before = drill.fail()
+    for peer in drill.peers:
+        drill.node.relay.batch(peer, 0)  # A peer has asked, and is shown what the backup knows.
+    drill.hear()
+    assert drill.node.fence.raised
+
+    drill.heal()
+    drill.made.clock.pass_(seconds=20)
+    drill.offer()
+
+    assert [shown(drill, peer).fault for peer in drill.peers] == [None, None]
+    drill.go_on()
+    drill.check(before)
+
+
+def test_whoever_shows_an_older_checkpoint_of_what_was_made_again_fences_nobody(
+    drill: Drill,
+) -> None:
+    for peers in ((CHENGDU, SHENZHEN), (CHENGDU,)):
+        drill.made.clock.pass_(seconds=20)
+        flow = depart(drill.node, register(drill.node, number()))
+        drill.node.execute(OfferCare(outflow=flow, host=CHENGDU))
+        drill.node.log.sign()
+        for peer in peers:
+            drill.node.relay.acknowledge(shown(drill, peer).answer)
+    older, newer = (drill.made[peer].lanes.witnessed(ORIGIN) for peer in (SHENZHEN, CHENGDU))
+    assert older
+    assert newer
+    assert older.size < newer.size
+    before = drill.fail()
+    drill.hear()
+    drill.heal()
+    assert drill.node.log.epoch == 1
+
+    for peer in (SHENZHEN, CHENGDU):
+        after = drill.node.lanes.standing_in(peer).number
+        wire, _ = drill.made[peer].relay.batch(ORIGIN, after)
+        assert drill.node.inbox.accept(wire).fault is None
+        drill.node.relay.acknowledge(drill.made[peer].inbox.receipt(ORIGIN))
+
+    drill.go_on()
+    drill.check(before)
+
+
+def test_what_is_claimed_is_not_done_once_more_before_a_person_has_looked(drill: Drill) -> None:
+    made, node = drill.made, drill.node
+    flow = depart(node, register(node, number()))
+    node.execute(OfferCare(outflow=flow, host=CHENGDU))
+    made.settle()
+    accept(made[CHENGDU], flow)
+    made[CHENGDU].relay.number()
+    wire, _ = made[CHENGDU].relay.batch(ORIGIN, node.lanes.standing_in(CHENGDU).number)
+    assert node.inbox.accept(wire).recorded
+    drill.backup = made.stage.snapshot(ORIGIN)
+    made.settle()  # It confirms, under no checkpoint yet.
+    before = drill.fail()
+    drill.hear()
+    assert drill.node.restoring.report()["state"] == "claimed"
+
+    made.clock.pass_(seconds=5)
+    worker = Worker(drill.node)
+    worker._answer()  # noqa: SLF001 - one turn of a thread.
+    drill.node.restoring.take(CHENGDU)
+    worker._answer()  # noqa: SLF001
+    drill.heal()
+    drill.go_on()
+    drill.check(before)
+    assert not drill.node.restoring.waits()
 
 
 def test_what_was_given_up_too_long_ago_is_refused(drill: Drill) -> None:
