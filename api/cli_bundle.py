@@ -75,6 +75,12 @@ def export(
             _write(out / made["name"], wire, made)
             made, wire = node.export_bundle(to, go_on=True) if made["more"] else (made, None)
     _say(f"请交给 {to} 导入。Hand it to {to}: waystation bundle import FILE.")
+    if made["asks"]:
+        _say(
+            "本节点恢复过旧备份：文件只索还本组织曾发出的记录；请对方导入后导出，再导入其文件。"
+            "An old backup was restored here: it only asks for what was once sent. Let them import"
+            " it and export theirs, and import that."
+        )
 
 
 def _write(path: Path, wire: bytes, made: dict[str, Any]) -> None:
@@ -92,6 +98,8 @@ def _write(path: Path, wire: bytes, made: dict[str, Any]) -> None:
         raise NotWritten(file=str(path), because=fault.strerror) from None
     _say(str(path))
     _say(f"  SHA-256 {hashlib.sha256(wire).hexdigest()}")
+    if made["gives"]:
+        _say(f"  归还对方的记录 {made['gives']} 页 gives back {made['gives']} pages of theirs")
     _say(
         f"  第 {made['number']} 号 bundle {made['number']}；{_span(made)}；"
         f"回单至对方第 {made['told']} 条 our receipt up to {made['told']}"
@@ -177,6 +185,16 @@ def _notes(report: dict[str, Any]) -> Iterator[str]:
         yield (
             "同号的另一个文件导入过，对方可能恢复过旧的备份"
             " another file of this number was imported: did they restore a backup?"
+        )
+    if report["asks"]:
+        yield (
+            "对方恢复过旧备份，索还其曾发出的记录，由下一个数据包归还"
+            " they restored an old backup; the next bundle gives back what they once sent"
+        )
+    if report["gives"]:
+        yield (
+            f"对方归还了本组织的记录 {report['gives']} 页 they gave back {report['gives']} pages of"
+            " ours：waystation fence status"
         )
     if report["missing"]:
         first, last = report["missing"]

@@ -14,6 +14,11 @@ fence = typer.Typer(help="恢复旧备份之后 after an old backup was restored
 Url = Annotated[str, typer.Option(envvar="WAYSTATION_URL", help="节点地址 the node's address")]
 URL = "http://127.0.0.1:8700"
 
+BY_FILES = (
+    "以文件往来：请导出数据包交对方导入，再导入其导出的 by files: export a bundle for them to"
+    " import, then import the one they export"
+)
+
 
 @fence.command()
 def status(url: Url = URL) -> None:
@@ -72,7 +77,7 @@ def lines(report: dict[str, Any]) -> list[str]:
 
 def _peer(row: dict[str, Any]) -> str:
     if not row["reached"]:
-        why = row["fault"] or ("以文件往来 by files" if row["by_files"] else "未应答 no answer")
+        why = row["fault"] or (BY_FILES if row["by_files"] else "未应答 no answer")
         return f"  {row['peer']}: {why}"
     held = " · 通道暂停 lane held" if row["held"] else ""
     return (

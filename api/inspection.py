@@ -203,6 +203,8 @@ NO_EVIDENCE = {
     "lane_refused": "对方所报: repeated by the peer in every receipt until it is resolved",
     "refused_count": "计数: how many messages were refused, signed by nobody",
     "bundle_out": "进度: what the next bundle must bring; the file itself is signed",
+    "bundle_ask": "进度: what a peer asked for by file; it asks again",
+    "lane_given": "对方所报: what a peer gave back by file, judged when it is taken back",
     "bundle_in": "进度: which bundles came in; the same one again changes nothing",
 }
 """Tables in which nothing is looked for, each with its reason."""

@@ -17,8 +17,10 @@ from domain.values import OrgCode
 from sync.checkpoint import epoch_of
 from sync.envelope import Sealed
 from sync.fence import Fence, Wish
+from sync.given_back import ByFile
 from sync.healing import Healer
 from sync.keys import NodeKeys
+from sync.lane_bundle import Bundles
 from sync.log import Log, Store
 from sync.relay import Relay
 from sync.renewal import Renewal
@@ -40,6 +42,7 @@ class Parts(Protocol):
     relay: Relay
     fence: Fence
     log: Log
+    bundles: Bundles
     key_change: KeyChange
 
 
@@ -116,6 +119,10 @@ class Restoring:
             clock,
             node.key_change.choose,
         )
+        self.by_file = ByFile(
+            node.settings.code, node.relay, store, keys, clock, self.page, self.healer.agreed
+        )
+        node.bundles.back = self.by_file
         node.service.gate = self._must_be_whole
 
     def _must_be_whole(self, command: Command) -> None:
@@ -133,7 +140,7 @@ class Restoring:
         self.healer.greeting.greet(ask)
         if self._node.fence.raised is None and not self._node.relay.held:
             return False
-        return self.healer.step(ask)
+        return self.healer.step(self.by_file.beside(ask))
 
     def renew(self, wish: Wish) -> None:
         """An operator's word: what cannot be made again is given up, by a signed statement.

@@ -190,7 +190,9 @@ class ReturnBook(Book):
             conn.execute("INSERT INTO log_renewal VALUES (%s, %s, %s, %s, %s)", begun)
             for peer in held:
                 conn.execute(
-                    "INSERT INTO lane_held VALUES (%s, true) ON CONFLICT DO NOTHING", (peer,)
+                    "INSERT INTO lane_held VALUES (%s, true)"
+                    " ON CONFLICT (peer) DO UPDATE SET taken = true",
+                    (peer,),
                 )
             conn.execute("DELETE FROM log_fence")
 
@@ -222,6 +224,7 @@ class ReturnBook(Book):
         """A lane that waited goes on; what it missed meanwhile is numbered now."""
         with self._database.connection() as conn, conn.transaction():
             conn.execute("DELETE FROM lane_held WHERE peer = %s", (peer,))
+            conn.execute("DELETE FROM lane_given WHERE peer = %s", (peer,))
             conn.execute(
                 "UPDATE relay SET position = 0,"
                 " again = (SELECT coalesce(max(notification_id), 0) FROM stored_events)"

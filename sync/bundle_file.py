@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -64,6 +65,11 @@ class Cover(BaseModel):
     first: Annotated[Number, Field(ge=1)]
     last: Number
     made_at: Moment
+
+    @classmethod
+    def empty(cls, made_at: datetime) -> Cover:
+        """Of a file that brings no number."""
+        return cls(first=1, last=0, made_at=made_at)
 
     @property
     def facts(self) -> int:

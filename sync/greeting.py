@@ -30,6 +30,10 @@ class Greeting:
         """The peers that can be asked."""
         return sorted(p.code for p in self._relay.peers().values() if p.lane is None)
 
+    def answering(self) -> list[OrgCode]:
+        """These, and those that have answered by file."""
+        return sorted({*self.near(), *self._store.given_by()})
+
     def begin(self) -> None:
         """At a start: whoever has witnessed this ledger is asked before anything is signed."""
         self._ungreeted = {peer for peer in self.near() if any(self._store.cosigned(peer))}

@@ -84,8 +84,12 @@ class Healer:
             self.told.faults[self._ledger.org] = str(fault)
             return False
 
+    def agreed(self, peer: OrgCode) -> tuple[int, int]:
+        """From which number and which size on a peer must be asked."""
+        return self._listening.agreed(peer, self._tree.head().epoch)
+
     def _heal(self, ask: Asker) -> bool:
-        near = self.greeting.near()
+        near = self.greeting.answering()
         heard = self._hear(ask, near)
         missing = set(near) - heard.keys()
         if not missing and (self._extends(heard) or self._reproduce(ask, heard)):
@@ -116,7 +120,7 @@ class Healer:
     def _release(self, ask: Asker) -> bool:
         """Lanes that were not waited for: whoever answers now gives back what it holds."""
         held = self._relay.held
-        heard = self._hear(ask, [peer for peer in self.greeting.near() if peer in held])
+        heard = self._hear(ask, [peer for peer in self.greeting.answering() if peer in held])
         going = {peer: each for peer, each in heard.items() if held[peer]}
         for peer, each in going.items():
             self._recording.record({peer: each})
@@ -232,7 +236,7 @@ class Healer:
 
     def _release_all(self, heard: Iterable[OrgCode]) -> None:
         """Nobody who was heard waits for anything any more."""
-        for peer in self._relay.held.keys() & set(heard):
+        for peer in {*self._relay.held, *self._store.given_by()} & set(heard):
             self._store.release(peer)
         self._relay.relearn()
 

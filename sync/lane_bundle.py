@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
-from typing import NamedTuple
+from typing import Any
 
 from domain.ledger import Ledger
 from domain.organization import Peer
@@ -23,60 +22,18 @@ from sync.bundle_file import (
     read_header,
     unpack,
 )
+from sync.bundle_report import Packed, Span, Taken
 from sync.envelope import NUMBER_MAX, Batch, LaneReceipt, Sealed, Want
 from sync.errors import ForAnother, Gap, LaneFault, Malformed, RootsDiffer
+from sync.given_back import AskBack, ByFile
 from sync.inbox import Inbox
 from sync.keys import NodeKeys
 from sync.relay import Relay
+from sync.returned import Returned
 from sync.store import LaneStore
 
 _REASON_MAX = 300
-
-
-class Span(NamedTuple):
-    """From one number to another, both included."""
-
-    first: int
-    last: int
-
-
-class Packed(NamedTuple):
-    """A bundle on its way out."""
-
-    header: Header
-    cover: Cover
-    told: int
-    """How far its receipt confirms the peer's lane."""
-    more: bool
-    """Whether there is more than one file holds."""
-    wire: bytes
-
-
-@dataclass
-class Taken:
-    """What became of one file: every question its bearer has is answered by a field."""
-
-    sha256: str
-    header: Header | None = None
-    cover: Cover | None = None
-    again: bool = False
-    """This very file was taken in before."""
-    twin: bool = False
-    """Another file of this number was."""
-    unseen: Span | None = None
-    """Bundles that should have come before it and did not."""
-    missing: Span | None = None
-    """Lane numbers without which it cannot be recorded."""
-    recorded: int = 0
-    known: int = 0
-    parked: int = 0
-    confirmed: int | None = None
-    """How far the peer confirms our lane."""
-    they_refused: str | None = None
-    """What the peer says of what we sent before."""
-    answer: bool = False
-    """Whether the peer should be sent a bundle in return."""
-    faults: list[LaneFault] = field(default_factory=list)
+_KINDS = {kind.KIND for kind in (Batch, LaneReceipt, Want, AskBack, Returned)}
 
 
 class Bundles:
@@ -95,6 +52,8 @@ class Bundles:
         self._store, self._keys = store, keys
         self._relay, self._inbox, self._clock = relay, inbox, clock
         self._lock = Lock()
+        self.back: ByFile
+        """What is asked back and given back; set once, before the first file."""
 
     # Out.
 
@@ -109,6 +68,11 @@ class Bundles:
         """
         peer = self._relay.peer(code)
         with self._lock:
+            if self.back.lacks(code):
+                return None if go_on else self._pack_back(peer, [self.back.ask(code)], asks=True)
+            if answer := self.back.answer(code, again=again, go_on=go_on):
+                messages, pages, more = answer
+                return self._pack_back(peer, messages, gives=pages, more=more)
             recorded = self._ledger.head
             while self._relay.looked_through < recorded and self._relay.number():
                 pass  # What was recorded a moment ago is part of it.
@@ -133,6 +97,18 @@ class Bundles:
         if covered > after:
             self._relay.sent(code, covered, f"bundle {header.number}")
         return Packed(header, cover, told, covered < self._head(code), wire)
+
+    def _pack_back(
+        self, peer: Peer, messages: Sequence[bytes], *, more: bool = False, **said: Any
+    ) -> Packed:
+        """A file that asks, or gives back; of the lanes it says nothing."""
+        last, now = self._store.exported(peer.code), self._clock()
+        header, cover = Header(self._org, peer.code, last.number + 1), Cover.empty(now)
+        wire = pack(header, cover, messages, self._keys, peer.sealing_key)
+        self._store.keep_export(peer.code, last._replace(number=header.number, at=now))
+        if last.refused is not None:
+            self._store.keep_refusal(peer.code, last.refused)  # A receipt is still to say so.
+        return Packed(header, cover, last.told, more, wire, **said)
 
     def _batches(self, code: OrgCode, after: int) -> tuple[list[bytes], int]:
         batches: list[bytes] = []
@@ -188,6 +164,9 @@ class Bundles:
         number, cover = taken.header.number, taken.cover
         before = self._store.standing_in(peer).number
         self._compare(peer, number, taken)
+        if self._taken_back(peer, messages, taken):
+            return
+        self._store.forget_ask(peer, cover.made_at)
         for kind, wire in messages:
             if kind != Batch.KIND:
                 self._answered(kind, wire, taken)
@@ -202,7 +181,32 @@ class Bundles:
         last = self._store.exported(peer)
         taken.answer = last.refused is not None or after > last.told
         if not taken.faults and taken.missing is None:
-            self._store.keep_import(peer, Imported(number, taken.sha256, self._clock()))
+            self._keep_import(peer, taken)
+
+    def _keep_import(self, peer: OrgCode, taken: Taken) -> None:
+        assert taken.header is not None
+        imported = Imported(taken.header.number, taken.sha256, self._clock())
+        self._store.keep_import(peer, imported)
+
+    def _taken_back(
+        self, peer: OrgCode, messages: Sequence[tuple[str, bytes]], taken: Taken
+    ) -> bool:
+        """Whether the file asks for what the peer once sent us, or brings what we once sent it."""
+        kinds = dict(messages)
+        try:
+            if AskBack.KIND in kinds:
+                taken.asks = taken.answer = True
+                if not taken.again:
+                    self.back.take(kinds[AskBack.KIND])
+            elif Returned.KIND in kinds:
+                taken.gives = self.back.keep(peer, messages)
+            else:
+                return False
+        except LaneFault as fault:
+            taken.faults.append(fault)
+        else:
+            self._keep_import(peer, taken)
+        return True
 
     def _compare(self, peer: OrgCode, number: int, taken: Taken) -> None:
         """Whether this number came before, and which ones before it did not."""
@@ -224,6 +228,14 @@ class Bundles:
                 self._wanted(self._relay.wanted(wire))
         except LaneFault as fault:
             taken.faults.append(fault)
+            if isinstance(fault, RootsDiffer) and "number" in fault.facts:
+                self._claimed(fault.facts["peer"], fault.facts["number"])
+
+    def _claimed(self, peer: OrgCode, number: int) -> None:
+        """Who confirms more than we have sent may be right: its lane waits until a person looks."""
+        if number > self._head(peer) and peer not in self._relay.held:
+            self._store.hold(peer, taken=False)
+            self._relay.relearn()
 
     def _wanted(self, want: Want) -> None:
         """What a peer does not have; it counts where that was confirmed before, and is lost."""
@@ -277,7 +289,7 @@ def _kind(message: bytes, sender: OrgCode) -> str:
         Malformed, TooLarge.
     """
     sealed = Sealed(message)
-    if sealed.kind not in {Batch.KIND, LaneReceipt.KIND, Want.KIND}:
+    if sealed.kind not in _KINDS:
         raise Malformed(where="kind", kind=sealed.kind[:20])
     if sealed.sender != sender:
         raise Malformed(where="sender", sender=sealed.sender[:40])

@@ -63,7 +63,7 @@ class RecordingBack:
             rows = self._unnumbered(peer, each)
             for at in range(0, len(rows), NUMBER_MAX):
                 self._commit(peer, rows[at : at + NUMBER_MAX], each.keys)
-            if each.rows:
+            if each.rows and not each.whole:
                 self._listening.agree(peer, each.rows[-1].number)
         self._relay.relearn()
 

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from sync import book_bundle, book_hops, book_returned, book_withheld, book_witness, fence
+from sync import (
+    book_bundle,
+    book_given,
+    book_hops,
+    book_returned,
+    book_withheld,
+    book_witness,
+    fence,
+)
 from sync.book_bundle import BundleBook
+from sync.book_given import GivenBook
 from sync.book_hops import HopBook
 from sync.book_in import EVIDENCE_MAX, INSERT_QUARANTINE, InBook, Parked
 from sync.book_known import KnownBook
@@ -82,6 +91,7 @@ _MORE = (
     + book_withheld.TABLES
     + fence.TABLES
     + book_returned.TABLES
+    + book_given.TABLES
 )
 
 BESIDE = {
@@ -113,6 +123,7 @@ class LaneStore(
     HopBook,
     KnownBook,
     BundleBook,
+    GivenBook,
     UnreadBook,
     WithheldBook,
     WitnessBook,

@@ -110,17 +110,21 @@ class Listening:
         """Up to a number the lane is the same on both sides again; what follows is asked for."""
         self._agreed[peer] = number
 
+    def agreed(self, peer: OrgCode, epoch: int) -> tuple[int, int]:
+        """From which number of our lane, and which size of our ledger, on a peer must be asked."""
+        cosigned = self._store.cosigned(peer)
+        number = max(self._store.acknowledged(peer).number, self._agreed.get(peer, 0))
+        return number, cosigned[1] if cosigned[0] == epoch else 0
+
     def hear(self, ask: Asker, peer: OrgCode, epoch: int) -> Heard:
         """All that one peer gives back, at most RETURNED_MAX entries.
 
         Raises:
             LaneFault: it does not answer, or what it says does not follow.
         """
-        agreed = max(self._store.acknowledged(peer).number, self._agreed.get(peer, 0))
+        (agreed, size), cursor = self.agreed(peer, epoch), 0
         root = self._store.root_out(peer, agreed)
         assert root is not None, "What was acknowledged was numbered."
-        cosigned = self._store.cosigned(peer)
-        size, cursor = cosigned[1] if cosigned[0] == epoch else 0, 0
         heard = Heard(agreed, agreed)
         while True:
             after = agreed + len(heard.rows)

@@ -31,6 +31,8 @@ _IN_BUNDLE = """
         ON e.originator_id = o.stream AND e.originator_version = o.version
     WHERE o.peer = %(peer)s AND o.number BETWEEN %(first)s AND %(last)s
 """
+_GIVEN_BACK = "SELECT DISTINCT subject FROM history WHERE org = %(peer)s AND subject IS NOT NULL"
+"""Whoever a peer's own facts are about: which of them it no longer has, it alone knows."""
 _EVERYBODY = "SELECT DISTINCT subject FROM history WHERE subject IS NOT NULL"
 _SET_ASIDE = "SELECT DISTINCT subject FROM quarantine WHERE peer = %(peer)s"
 
@@ -119,7 +121,8 @@ def _in_bundle(request: Request, found: Any) -> Iterable[UUID | None]:
     asked = {"peer": request.path_params["peer"], **said}
     if "first" not in said:
         return []  # Nothing was new: there is no file.
-    found_rows = running(request).node.database.rows(_IN_BUNDLE, asked)
+    query = _GIVEN_BACK if said["gives"] else _IN_BUNDLE
+    found_rows = running(request).node.database.rows(query, asked)
     return [row["subject"] for row in found_rows]
 
 

@@ -12,8 +12,8 @@ from api.access import readings
 from api.access.reading import shows, shows_nobody
 from api.app_state import running
 from domain.values import OrgCode
+from sync.bundle_report import Packed, Taken
 from sync.errors import LaneFault
-from sync.lane_bundle import Packed, Taken
 
 MEDIA_TYPE = "application/vnd.waystation.bundle"
 SAYS = "Waystation-Bundle"
@@ -61,6 +61,8 @@ def _exported(made: Packed) -> dict[str, Any]:
         "facts": made.cover.facts,
         "told": made.told,
         "more": made.more,
+        "asks": made.asks,
+        "gives": made.gives,
     }
 
 
@@ -84,6 +86,8 @@ def _imported(taken: Taken) -> dict[str, Any]:
         "confirmed": taken.confirmed,
         "they_refused": taken.they_refused,
         "answer": taken.answer,
+        "asks": taken.asks,
+        "gives": taken.gives,
         "refused": [_refused(fault) for fault in taken.faults],
     }
 

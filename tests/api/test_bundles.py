@@ -17,6 +17,7 @@ from sync.bundle_file import BUNDLE_BYTES
 from tests.api.conftest import HOST, Run, Said, fresh
 from tests.api.support import ACCEPTANCE, Site, absent, free_port, until
 from tests.api.test_problems import problem
+from tests.sync.test_given_back import Nobody
 
 
 @dataclass
@@ -208,6 +209,37 @@ def test_several_files_are_taken_in_as_they_are_numbered(
     assert f"bundles {number}–{number + 1}" in early.out
     assert said.code == 0
     assert same_facts(apart.origin, apart.station)
+
+
+def test_what_a_restored_node_lacks_is_asked_for_and_given_back_by_the_same_commands(
+    apart: Apart,
+) -> None:
+    outflow = handed_over(apart)
+    origin, station = apart.origin, apart.station
+    # As after `fence renew --without`: what the station holds of its lane is not compared yet.
+    origin.node.lanes.hold(station.code, taken=True)
+    origin.node.relay.relearn()
+
+    said = apart.at(origin, "bundle", "export", "--to", station.code, "--out", apart.folder)
+    assert "it only asks for what was once sent" in said.out
+    (asked,) = sorted(apart.folder.glob(f"{origin.code}-*"))[-1:]
+    said = apart.take(station, asked)
+    assert said.code == 0, said.out
+    assert "they restored an old backup" in said.out
+    assert f"bundle export --to {origin.code}" in said.out
+    said = apart.at(station, "bundle", "export", "--to", origin.code, "--out", apart.folder)
+    assert "gives back 1 pages of theirs" in said.out
+    (given,) = sorted(apart.folder.glob(f"{station.code}-*"))[-1:]
+    said = apart.take(origin, given)
+    assert said.code == 0, said.out
+    assert "they gave back 1 pages of ours" in said.out
+
+    assert origin.node.restoring.step(Nobody())
+    assert not origin.node.relay.held
+    assert same_facts(origin, station)
+    contacts(origin, outflow)
+    (exported,) = station.get("/access", act="export")["items"][:1]
+    assert exported["count"] >= 1
 
 
 def test_a_lost_file_is_made_good_by_the_next(apart: Apart) -> None:

@@ -40,6 +40,7 @@ from domain.sealing import DataKey, key_id_of
 from domain.values import DataClass
 from sync import book_hops, evidence
 from sync.book_bundle import BundleBook, Exported, Imported
+from sync.book_given import AskedByFile, Given
 from sync.book_hops import HopBook, InStep
 from sync.book_in import InBook
 from sync.book_out import OutBook
@@ -513,6 +514,36 @@ def test_files_are_put_down_with_what_the_next_must_bring(both: Both) -> None:
     assert both.lanes("imported", A, 9) == Imported(4, "4" * 64, NOW)
     assert both.lanes("imported", A, 3).number == 2
     assert both.lanes("imported", A, 1) is None
+
+
+def test_what_is_given_back_by_file_is_kept_until_the_lane_goes_on(both: Both) -> None:
+    later = NOW + timedelta(hours=1)
+    asked = AskedByFile(7, 12, 3, NOW, 7)
+
+    assert both.lanes("asked_by_file", A) is None
+    both.lanes("forget_ask", A, later)
+    both.lanes("keep_ask", A, asked)
+    both.lanes("keep_ask", B, asked._replace(after=1, answered=True))
+    assert both.lanes("asked_by_file", A) == asked
+    both.lanes("keep_ask", A, asked._replace(at=later, next=9, cursor=40))
+    assert both.lanes("asked_by_file", A)[3:] == (later, 9, 40, False)
+    both.lanes("forget_ask", A, later)
+    assert both.lanes("asked_by_file", A) is not None
+    both.lanes("forget_ask", A, later + timedelta(seconds=1))
+    assert both.lanes("asked_by_file", A) is None
+    assert both.lanes("asked_by_file", B).answered
+
+    assert both.lanes("given_by") == []
+    both.lanes("keep_given", B, [Given("batch", 4, b"b")])
+    both.lanes("keep_given", A, [Given("returned", 8, b"old"), Given("batch", 4, b"a")])
+    both.lanes("keep_given", A, [Given("returned", 8, b"new")])
+    assert both.lanes("given_by") == [A, B]
+    assert both.lanes("given", A, "returned", 8) == b"new"
+    assert both.lanes("given", A, "returned", 4) is None
+    assert both.lanes("given", B, "batch", 4) == b"b"
+    both.lanes("release", A)
+    assert both.lanes("given", A, "batch", 4) is None
+    assert both.lanes("given_by") == [B]
 
 
 @pytest.mark.slow

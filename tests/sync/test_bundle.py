@@ -21,6 +21,7 @@ from sync.bundle_file import (
     read_header,
     unpack,
 )
+from sync.bundle_report import Packed, Span, Taken
 from sync.card import read_card
 from sync.carrier import Carrier
 from sync.envelope import BATCH_BYTES
@@ -38,7 +39,6 @@ from sync.errors import (
 )
 from sync.inbox import Outcome
 from sync.keys import NodeKeys
-from sync.lane_bundle import Packed, Span, Taken
 from tests.api.support import number
 from tests.support.anew import cut_back
 from tests.support.federation import CHENGDU, NOW, ORIGIN, SHENZHEN, depart, register

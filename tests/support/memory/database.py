@@ -16,6 +16,7 @@ from domain.sealing import Closure
 from domain.tiles import Growth, Tile, TileName
 from domain.tree import ours
 from domain.values import DataClass
+from sync.book_given import AskedByFile
 from sync.book_returned import AskedBack, Begun, Renewed
 from sync.book_witness import Contradiction, Rumour, Seen
 from sync.log import Signed
@@ -62,6 +63,8 @@ class MemoryDatabase:
         self.lane_step: dict[str, Any] = {}
         self.bundle_out: dict[str, Any] = {}
         self.bundle_in: dict[str, dict[int, Any]] = {}
+        self.bundle_ask: dict[str, AskedByFile] = {}
+        self.lane_given: dict[tuple[str, str, int], bytes] = {}
         self.relay = {"position": 0, "again": 0}
         self.lane_held: dict[str, bool] = {}
         self.log_renewals: list[Begun] = []

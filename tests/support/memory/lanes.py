@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sync.store import LaneStore
 from tests.support.memory.files import Files
+from tests.support.memory.given import GivenBack
 from tests.support.memory.hops import Hops
 from tests.support.memory.received import Received
 from tests.support.memory.returned import Returning
@@ -11,5 +12,5 @@ from tests.support.memory.sent import Sent
 from tests.support.memory.witnessed import Witnessed
 
 
-class MemoryLanes(Sent, Received, Hops, Files, Witnessed, Returning, LaneStore):
+class MemoryLanes(Sent, Received, Hops, Files, Witnessed, Returning, GivenBack, LaneStore):
     """The lane book of one node."""

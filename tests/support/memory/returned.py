@@ -83,7 +83,7 @@ class Returning(ReturnBook):
         database.checkpoints_at.append(begun.at)
         database.log_renewals.append(begun)
         for peer in held:
-            database.lane_held.setdefault(peer, True)
+            database.lane_held[peer] = True
         database.log_fence.clear()
 
     def renewal(self) -> Begun | None:
@@ -98,6 +98,8 @@ class Returning(ReturnBook):
 
     def release(self, peer: str) -> None:
         self._database.lane_held.pop(peer, None)
+        given = self._database.lane_given
+        self._database.lane_given = {k: wire for k, wire in given.items() if k[0] != peer}
         self._database.relay |= {"position": 0, "again": len(self._database.entries)}
 
     def given_up_since(self, org: str, epoch: int, shared: int) -> datetime | None:
