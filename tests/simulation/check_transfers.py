@@ -32,7 +32,8 @@ def transferred(world: World) -> None:
     for person in world.watch.files.of:
         last = world.watch.files.line(person)
         if last is not None:
-            held_once(last)
+            if not _halved(world, last):
+                held_once(last)
             for account in accounts.values():
                 known_alike(account, person, last, world.watch.files.files)
     if not world.desk.known["transfer"]:
@@ -44,8 +45,14 @@ def transferred(world: World) -> None:
             for entry in account.streams[stream]:
                 _answered(world, account, entry)
     for file in world.watch.files.files.values():
-        if file.to in accounts and world.watch.files.line(file.person):
+        goes_on = file.to in accounts and not _halved(world, file)
+        if goes_on and world.watch.files.line(file.person):
             followed(accounts, file)
+
+
+def _halved(world: World, file: File) -> bool:
+    """Of his release one peer had heard, and nobody of the transfer's end: half came back."""
+    return world.watch.about_gone(world.watch.accounts[file.keeper].streams[file.id])
 
 
 def held_once(last: File) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from sync.errors import AnotherEpoch
 from tests.simulation.broken import Broken, must
 from tests.simulation.files import bring, exchange
 from tests.simulation.keys import astray, call, mallory_acknowledges
 from tests.simulation.restoring import mend_all, retry, show
-from tests.simulation.steps import accept, acknowledge, observe, sign_ledger
+from tests.simulation.steps import accept, acknowledge, between_epochs, observe, sign_ledger
 from tests.simulation.world import WayOfLane, World, by_file
 
 SECONDS_MAX = 600.0
@@ -120,7 +121,9 @@ def _pull(world: World, pair: WayOfLane) -> int:
     after = destination.lanes.standing_in(pair[0]).number
     wire, _ = source.relay.batch(pair[1], after)
     outcome = destination.inbox.accept(wire)
-    if outcome.fault is not None:
+    if isinstance(outcome.fault, AnotherEpoch) and between_epochs(world, pair, wire):
+        world.refused[pair[1], pair[0], AnotherEpoch.code()] += 1
+    elif outcome.fault is not None:
         raise Broken(f"Delivered: a healthy lane has a fault: {outcome.fault}")
     source.relay.acknowledge(outcome.answer)
     observe(world, pair[0])
