@@ -41,9 +41,8 @@ def transferred(world: World) -> None:
     for code, account in accounts.items():
         _shown(world, code, account)
         _nothing_left(world, code)
-        for stream in account.streams:
-            for entry in account.streams[stream]:
-                _answered(world, account, entry)
+        for entry in account.entries:
+            _answered(world, account, entry)
     for file in world.watch.files.files.values():
         goes_on = file.to in accounts and not _halved(world, file)
         if goes_on and world.watch.files.line(file.person):
@@ -110,9 +109,14 @@ def _answered(world: World, mine: Account, entry: Any) -> None:
 
 
 def _is_gone(world: World, transfer: UUID) -> bool:
-    """Whether something of a transfer, or of whom it is about, is lost for good."""
-    streams = (account.streams.get(transfer, ()) for account in world.watch.accounts.values())
-    return transfer in world.watch.gone or any(map(world.watch.about_gone, streams))
+    """Whether something of a transfer, or of the file it is about, is lost for good."""
+    about = [
+        account.streams.get(stream, [])
+        for account in world.watch.accounts.values()
+        for entry in account.streams.get(transfer, [])[:1]
+        for stream in (transfer, getattr(entry.fact, "member", transfer))
+    ]
+    return transfer in world.watch.gone or any(map(world.watch.about_gone, about))
 
 
 def answered(account: Account, fact: Any, said: str) -> None:

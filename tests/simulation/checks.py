@@ -46,7 +46,7 @@ def check(world: World) -> None:
         _rooted(world, *pair)
         _opened_as_granted(world, *pair)
     for code in sorted(world.restored):
-        _reads_its_own(world, code)
+        reads_its_own(world, code)
     answered_once(world)
     _acceptances_settled(world)
     transferred(world)
@@ -230,7 +230,7 @@ def _opened_as_granted(world: World, keeper: str, peer: str) -> None:
                 must(fits, "Scope: opened as granted.", **at)
 
 
-def _reads_its_own(world: World, code: str) -> None:
+def reads_its_own(world: World, code: str) -> None:
     """1: whoever was put back reads again what came back, but for keys that are lost for good."""
     node, account = world.nodes[code], world.watch.accounts[code]
     for fact in map(fact_of, account.entries):

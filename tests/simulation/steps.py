@@ -23,9 +23,8 @@ from tests.simulation.watch import durable
 from tests.simulation.world import Done, WayOfLane, World
 from tests.sync.pen import record_of
 
-
 SIGNED = 0.4
-"""How often, where backups are put back, a checkpoint goes with news: as a node does each second."""
+"""How often, where backups are put back, a checkpoint goes with the news."""
 
 
 def begin(world: World) -> None:
@@ -262,7 +261,7 @@ def _is_bent(world: World, pair: WayOfLane, wire: bytes) -> bool:
 
 
 def between_epochs(world: World, pair: WayOfLane, wire: bytes) -> bool:
-    """It was under way when its sender began a new epoch; or its receiver has forgotten that one.
+    """It is from before its sender began, or knew of, a new epoch; or its receiver forgot that one.
 
     The answer to it says so, and the statement comes with the next.
     """
@@ -270,7 +269,7 @@ def between_epochs(world: World, pair: WayOfLane, wire: bytes) -> bool:
     epoch = epoch_of(said.checkpoint.partition("\n")[0])[1] if said else 0
     seen = world.nodes[pair[1]].lanes.witnessed(pair[0])
     forgot = pair[1] in world.restored and seen is not None and seen.epoch < epoch
-    return forgot or epoch < world.nodes[pair[0]].log.epoch
+    return forgot or pair[0] in world.mending or epoch < world.nodes[pair[0]].log.epoch
 
 
 def _forgot(world: World, pair: WayOfLane, wire: bytes) -> bool:
