@@ -34,6 +34,8 @@ def heal(world: World) -> None:
             sign_ledger(world, code)
     _arrive(world)
     mend_all(world)
+    for code in world.codes if world.signs else ():
+        sign_ledger(world, code)  # Whoever waited for a word could not before.
     if world.log is not None:
         world.log.cut.clear()
         world.log.lost = world.log.doubled = world.log.swapped = 0.0
