@@ -28,14 +28,12 @@ def heal(world: World) -> None:
     world.points.disarm()
     world.points.full.clear()
     world.cut.clear()
-    for code, node in world.nodes.items():
+    for node in world.nodes.values():
         node.key_change.retire()
-        if world.signs:
-            sign_ledger(world, code)
+    _sign(world)
     _arrive(world)
     mend_all(world)
-    for code in world.codes if world.signs else ():
-        sign_ledger(world, code)  # Whoever waited for a word could not before.
+    _sign(world)  # Whoever waited for a word could not before.
     if world.log is not None:
         world.log.cut.clear()
         world.log.lost = world.log.doubled = world.log.swapped = 0.0
@@ -47,9 +45,8 @@ def heal(world: World) -> None:
     most = MESSAGES_MAX * len(world.pairs)
     sent = sent if world.log is None else world.log.appended
     must(sent <= most, "Delivered: with few messages.", sent=sent, most=most)
+    _sign(world)
     for code, node in world.nodes.items():
-        if world.signs:
-            sign_ledger(world, code)
         while node.projector.catch_up():
             pass
         if code in world.rekeyed:
@@ -57,6 +54,11 @@ def heal(world: World) -> None:
             node.key_change.retire()
     for code in sorted(world.restored):
         show(world, code)
+
+
+def _sign(world: World) -> None:
+    for code in world.codes if world.signs else ():
+        sign_ledger(world, code)
 
 
 def _arrive(world: World) -> None:
