@@ -32,7 +32,8 @@ def transferred(world: World) -> None:
     for person in world.watch.files.of:
         last = world.watch.files.line(person)
         if last is not None:
-            held_once(last)
+            if not _halved(world, last):
+                held_once(last)
             for account in accounts.values():
                 known_alike(account, person, last, world.watch.files.files)
     if not world.desk.known["transfer"]:
@@ -40,12 +41,17 @@ def transferred(world: World) -> None:
     for code, account in accounts.items():
         _shown(world, code, account)
         _nothing_left(world, code)
-        for stream in account.streams:
-            for entry in account.streams[stream]:
-                _answered(world, account, entry)
+        for entry in account.entries:
+            _answered(world, account, entry)
     for file in world.watch.files.files.values():
-        if file.to in accounts and world.watch.files.line(file.person):
+        goes_on = file.to in accounts and not _halved(world, file)
+        if goes_on and world.watch.files.line(file.person):
             followed(accounts, file)
+
+
+def _halved(world: World, file: File) -> bool:
+    """Of his release one peer had heard, and nobody of the transfer's end: half came back."""
+    return world.watch.about_gone(world.watch.accounts[file.keeper].streams[file.id])
 
 
 def held_once(last: File) -> None:
@@ -103,9 +109,14 @@ def _answered(world: World, mine: Account, entry: Any) -> None:
 
 
 def _is_gone(world: World, transfer: UUID) -> bool:
-    """Whether something of a transfer, or of whom it is about, is lost for good."""
-    streams = (account.streams.get(transfer, ()) for account in world.watch.accounts.values())
-    return transfer in world.watch.gone or any(map(world.watch.about_gone, streams))
+    """Whether something of a transfer, or of the file it is about, is lost for good."""
+    about = [
+        account.streams.get(stream, [])
+        for account in world.watch.accounts.values()
+        for entry in account.streams.get(transfer, [])[:1]
+        for stream in (transfer, getattr(entry.fact, "member", transfer))
+    ]
+    return transfer in world.watch.gone or any(map(world.watch.about_gone, about))
 
 
 def answered(account: Account, fact: Any, said: str) -> None:

@@ -101,7 +101,6 @@ EFFECTS = (
     "keep_import",
     "witness",
     "keep_cosignatures",
-    "cut_lane",
     "renew",
     "raise_fence",
     "lower_fence",

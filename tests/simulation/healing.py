@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from sync.errors import AnotherEpoch
 from tests.simulation.broken import Broken, must
 from tests.simulation.files import bring, exchange
 from tests.simulation.keys import astray, call, mallory_acknowledges
 from tests.simulation.restoring import mend_all, retry, show
-from tests.simulation.steps import accept, acknowledge, observe, sign_ledger
+from tests.simulation.steps import accept, acknowledge, between_epochs, observe, sign_ledger
 from tests.simulation.world import WayOfLane, World, by_file
 
 SECONDS_MAX = 600.0
@@ -27,12 +28,12 @@ def heal(world: World) -> None:
     world.points.disarm()
     world.points.full.clear()
     world.cut.clear()
-    for code, node in world.nodes.items():
+    for node in world.nodes.values():
         node.key_change.retire()
-        if world.signs:
-            sign_ledger(world, code)
+    _sign(world)
     _arrive(world)
     mend_all(world)
+    _sign(world)  # Whoever waited for a word could not before.
     if world.log is not None:
         world.log.cut.clear()
         world.log.lost = world.log.doubled = world.log.swapped = 0.0
@@ -44,9 +45,8 @@ def heal(world: World) -> None:
     most = MESSAGES_MAX * len(world.pairs)
     sent = sent if world.log is None else world.log.appended
     must(sent <= most, "Delivered: with few messages.", sent=sent, most=most)
+    _sign(world)
     for code, node in world.nodes.items():
-        if world.signs:
-            sign_ledger(world, code)
         while node.projector.catch_up():
             pass
         if code in world.rekeyed:
@@ -54,6 +54,11 @@ def heal(world: World) -> None:
             node.key_change.retire()
     for code in sorted(world.restored):
         show(world, code)
+
+
+def _sign(world: World) -> None:
+    for code in world.codes if world.signs else ():
+        sign_ledger(world, code)
 
 
 def _arrive(world: World) -> None:
@@ -120,7 +125,9 @@ def _pull(world: World, pair: WayOfLane) -> int:
     after = destination.lanes.standing_in(pair[0]).number
     wire, _ = source.relay.batch(pair[1], after)
     outcome = destination.inbox.accept(wire)
-    if outcome.fault is not None:
+    if isinstance(outcome.fault, AnotherEpoch) and between_epochs(world, pair, wire):
+        world.refused[pair[1], pair[0], AnotherEpoch.code()] += 1
+    elif outcome.fault is not None:
         raise Broken(f"Delivered: a healthy lane has a fault: {outcome.fault}")
     source.relay.acknowledge(outcome.answer)
     observe(world, pair[0])

@@ -9,13 +9,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sync.errors import Fenced, LaneHeld, RootsDiffer
+from sync.errors import AnotherEpoch, Fenced, LaneHeld, RootsDiffer
 from sync.fence import Wish
 from sync.quarantine import Quarantine
 from sync.taking_back import NotReached
 from tests.simulation.broken import Broken, must
 from tests.simulation.check_ledgers import gather, signed_once
 from tests.simulation.mallory import MALLORY
+from tests.simulation.steps import between_epochs
 from tests.simulation.world import Done, World, by_file
 
 WISH = Wish("磁盘损坏，备份较旧", "操作员")
@@ -25,6 +26,9 @@ ROUNDS = 50
 
 BACKUP_AGE = timedelta(days=10)
 """Older ones are not put back: peers take a new epoch for thirty days."""
+
+RENEWED = 0.3
+"""How often a backup takes the place of an older one."""
 
 SHOWN = 3
 """Batches that a checkpoint takes at most, with the proofs that are asked for."""
@@ -67,7 +71,7 @@ def back_up(world: World, code: str) -> None:
     recent = [each for each, kept in world.backups.items() if world.now - kept[-1] < BACKUP_AGE]
     if recent and world.rng.random() < 0.6:
         put_back(world, world.rng.choice(sorted(recent)))
-    elif code not in world.mending:
+    elif code not in world.mending and (code not in world.backups or world.rng.random() < RENEWED):
         position = len(world.watch.accounts[code].entries)
         counted = {key: n for key, n in world.refused.items() if key[0] == code}
         world.backups[code] = (
@@ -145,6 +149,7 @@ def mend(world: World, code: str) -> None:
 def attempt(world: World, code: str, *, sure: bool) -> None:
     """One round, as the node's thread and its operator have it."""
     restoring, hands = world.nodes[code].restoring, Hands(world, code, sure=sure)
+    epoch = world.nodes[code].log.epoch
     moved = restoring.step(hands)
     for peer, taken in sorted(world.nodes[code].relay.held.items()):
         if not taken:
@@ -162,6 +167,7 @@ def attempt(world: World, code: str, *, sure: bool) -> None:
     if code in world.mending and _whole(world, code):
         world.mending.discard(code)
         world.say(f"{code}: whole, epoch {report['epoch']}")
+        world.happened["a new epoch" if report["epoch"] > epoch else "the epoch goes on"] += 1
         retry(world, code)
 
 
@@ -222,8 +228,13 @@ def show(world: World, code: str) -> None:
         # A proof may have to be asked for first.
         for _ in range(SHOWN):
             after = world.nodes[peer].lanes.standing_in(code).number
-            outcome = world.nodes[peer].inbox.accept(node.relay.batch(peer, after)[0])
-            must(outcome.fault is None, "Delivered: a healthy lane.", at=peer, fault=outcome.fault)
+            wire, _ = node.relay.batch(peer, after)
+            outcome = world.nodes[peer].inbox.accept(wire)
+            between = isinstance(outcome.fault, AnotherEpoch)
+            between = between and between_epochs(world, (code, peer), wire)
+            world.refused[peer, code, AnotherEpoch.code()] += between
+            fits = outcome.fault is None or between
+            must(fits, "Delivered: a healthy lane.", at=peer, fault=outcome.fault)
             node.relay.acknowledge(outcome.answer)
         seen, newest = world.nodes[peer].lanes.witnessed(code), node.log.newest()
         same = seen is not None and seen[1:4] == newest[:3]

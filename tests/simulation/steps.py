@@ -23,6 +23,9 @@ from tests.simulation.watch import durable
 from tests.simulation.world import Done, WayOfLane, World
 from tests.sync.pen import record_of
 
+SIGNED = 0.4
+"""How often, where backups are put back, a checkpoint goes with the news."""
+
 
 def begin(world: World) -> None:
     """Members leave; of some histories one is to be transferred."""
@@ -108,6 +111,8 @@ def _execute(world: World, code: str, key: str, asked: Any) -> bool:
 def hop(world: World, code: str) -> None:
     """News travels to a peer, or sets out; the peer may answer at once."""
     world.nodes[code].relay.number()
+    if world.plan.rates["restore"] and world.rng.random() < SIGNED:
+        sign_ledger(world, code)
     if world.log is not None:
         tick(world, code)
         return
@@ -239,7 +244,7 @@ def accept(world: World, pair: WayOfLane, wire: bytes) -> None:
         _is_bent(world, pair, wire) or _forgot(world, pair, wire)
     ):
         world.refused[code, source, "roots-differ"] += 1
-    elif isinstance(outcome.fault, AnotherEpoch) and _before_its_epoch(world, source, wire):
+    elif isinstance(outcome.fault, AnotherEpoch) and between_epochs(world, pair, wire):
         world.refused[code, source, AnotherEpoch.code()] += 1
     elif isinstance(outcome.fault, NoteUnsigned) and emergency(world, source):
         # A key that was given up at once has signed its checkpoint, and the new one not yet.
@@ -255,11 +260,16 @@ def _is_bent(world: World, pair: WayOfLane, wire: bytes) -> bool:
     return world.nodes[pair[0]].lanes.root_out(pair[1], batch.last) == batch.root
 
 
-def _before_its_epoch(world: World, source: str, wire: bytes) -> bool:
-    """It was under way when its sender began a new epoch."""
+def between_epochs(world: World, pair: WayOfLane, wire: bytes) -> bool:
+    """It is from before its sender began, or knew of, a new epoch; or its receiver forgot that one.
+
+    The answer to it says so, and the statement comes with the next.
+    """
     said = Sealed(wire).claims(Batch).log
-    epoch = said and epoch_of(said.checkpoint.partition("\n")[0])[1]
-    return bool(epoch) and epoch < world.nodes[source].log.epoch
+    epoch = epoch_of(said.checkpoint.partition("\n")[0])[1] if said else 0
+    seen = world.nodes[pair[1]].lanes.witnessed(pair[0])
+    forgot = pair[1] in world.restored and seen is not None and seen.epoch < epoch
+    return forgot or pair[0] in world.mending or epoch < world.nodes[pair[0]].log.epoch
 
 
 def _forgot(world: World, pair: WayOfLane, wire: bytes) -> bool:
@@ -308,9 +318,9 @@ def acknowledge(world: World, pair: WayOfLane, wire: bytes) -> None:
 def work(world: World, code: str) -> None:
     """One of the node's own threads takes a turn."""
     node = world.nodes[code]
-    further, signs = 4 if world.transferring else 0, 20 if world.plan.rates["restore"] else 5
+    further = 4 if world.transferring else 0
     names = ("answer_arrivals", "number", "lapse_offers", "catch_up", "further_transfers", "sign")
-    name = world.rng.choices(names, (5, 4, 2, 1, further, signs))[0]
+    name = world.rng.choices(names, (5, 4, 2, 1, further, 5))[0]
     works: dict[str, Callable[[], Any]] = {
         "answer_arrivals": lambda: look_at_arrivals(world, code),
         "number": node.relay.number,
@@ -411,6 +421,9 @@ def _forge(world: World, code: str) -> None:
     name = forgery.fault.__name__
     world.say(f"{code}: forged, {name}")
     world.happened[f"forged {name}"] += 1
+    if isinstance(outcome.fault, Fenced):
+        _says_nothing(world, code, outcome.fault)  # It shows what is ours, whoever it is for.
+        return
     fits = isinstance(outcome.fault, forgery.fault) and not outcome.recorded
     must(fits, "Authentic: a forgery is refused.", expected=name, got=outcome.fault)
     world.refused[code, forgery.sender, forgery.fault.code()] += 1

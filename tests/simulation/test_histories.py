@@ -168,11 +168,14 @@ def test_the_histories_are_worth_telling(volume: MemoryStage) -> None:
         assert points[f"after {name}"]
         # A bookmark follows an answer, which a full disk has refused already; persons are erased
         # when the disks have been emptied.
-        assert points[f"full {name}"] or name in {"bookmark", "destroy", "slots"}
+        # So it is where most nodes are mended.
+        assert points[f"full {name}"] or name in {"bookmark", "destroy", "slots", *MENDING}
     assert points["unheard record"]
     assert points["unheard replicate"]
     assert not [name for name in FAULTS if not happened[name]]
 
+
+MENDING = ("renew", "raise_fence", "lower_fence", "keep_wish", "hold", "release")
 
 EFFECTS = (
     "record",
@@ -187,6 +190,7 @@ EFFECTS = (
     "keep_cosignatures",
     "destroy",
     "slots",
+    *MENDING,
 )
 
 MUST_HAPPEN = (
@@ -242,7 +246,9 @@ FAULTS = (
     "forged Malformed",
     "poison",
     "restored",
-    "blocked lane",
+    "claim",
+    "a new epoch",
+    "the epoch goes on",
     "cut",
     "cut one way",
     "truncated",

@@ -32,6 +32,7 @@ from tests.simulation.histories import live
 from tests.simulation.watch import (
     Account,
     Care,
+    Watch,
     bounded,
     durable,
     fact_of,
@@ -434,6 +435,38 @@ def test_10_a_cosignature_of_another_text(witnessed: World) -> None:
 
     with pytest.raises(NoteForged):
         check_ledgers.signed_once(witnessed, code)
+
+
+def test_10_what_was_signed_and_does_not_stand_any_more(witnessed: World) -> None:
+    code, _ = _cosigned(witnessed)
+    at = min(witnessed.watch.signed[code])
+    witnessed.watch.unkept[code].add(at)
+    database: Any = witnessed.nodes[code].database
+    database.checkpoints[:] = [each for each in database.checkpoints if each[:2] != at]
+    check_ledgers.signed_once(witnessed, code)
+
+    witnessed.watch.signed[code][at] = b"x"
+
+    broken("Append-only: what was", lambda: check_ledgers.signed_once(witnessed, code))
+
+
+def test_1_what_is_recorded_behind_a_fence(world: World) -> None:
+    account = next(iter(world.watch.accounts.values()))
+    fenced, known = Watch(world.codes), fact_of(account.entries[0])
+    fenced.fenced.add(account.code)
+    fenced.accounts[account.code] = Account(account.code)
+    assert known.meta.keeper == account.code
+
+    broken("Fenced: nothing new", lambda: fenced.look(world.nodes))
+
+
+def test_1_a_fact_that_came_back_and_cannot_be_read(world: World) -> None:
+    checks.reads_its_own(world, code := _confirmed(world)[0][0])
+    keyring: Any = world.nodes[code].keyring
+    keyring._database.subject_keys.clear()  # noqa: SLF001
+    keyring._by_id.clear()  # noqa: SLF001
+
+    broken("Durable: our own", lambda: checks.reads_its_own(world, code))
 
 
 def test_10_an_honest_node_that_is_accused_or_fenced(witnessed: World) -> None:
