@@ -262,6 +262,7 @@ FAULTS = (
     "file for-another",
     "moved",
     "erased",
+    "erased further",
     "checkpoint",
     "cosigned",
 )
