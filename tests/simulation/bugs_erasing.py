@@ -9,6 +9,7 @@ import pytest
 
 from api.erasure import eraser
 from api.erasure.eraser import Eraser
+from api.erasure.extending import Extending
 from api.service import BY_ITSELF
 from api.storage.keyring import NodeKeyring
 from domain.commands import CompleteErasure
@@ -52,10 +53,22 @@ def completed_by_the_first(patch: Patch) -> None:
     patch.setattr(Eraser, "_complete", completing)
 
 
+def nobody_is_asked_further(patch: Patch) -> None:
+    """Who had keys by way of another, and does not know the asker, hears of nothing."""
+    patch.setattr(Extending, "passed_to", lambda *_: ())
+
+
+def further_answers_are_kept_to_oneself(patch: Patch) -> None:
+    """What is answered to who asked further is not told to who asked first."""
+    patch.setattr(Extending, "_telling", lambda *_: [])
+
+
 BUGS: tuple[Plant, ...] = (
     what_is_closed_opens,
     names_stay_on_the_board,
     holders_are_not_asked,
     keys_are_passed_over,
     completed_by_the_first,
+    nobody_is_asked_further,
+    further_answers_are_kept_to_oneself,
 )

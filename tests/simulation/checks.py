@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from itertools import permutations
 from typing import Any
 from uuid import UUID
 
@@ -40,7 +39,7 @@ def check(world: World) -> None:
         isolated(world, code)
         _refused(world, code)
         _each_in_one_care(world, code)
-    for pair in permutations(world.codes, 2):
+    for pair in world.pairs:
         _equal(world, *pair)
         _acknowledged(world, *pair)
         _rooted(world, *pair)
@@ -324,7 +323,7 @@ def _read_models_agree(world: World) -> None:
         shown = {
             code: {row[key]: row for row in world.stage.rows(code, table)} for code in world.codes
         }
-        for one, other in permutations(world.codes, 2):
+        for one, other in world.pairs:
             keeper = world.watch.accounts[one].keeper
             for stream in shown[one].keys() & shown[other].keys():
                 same = shown[one][stream] == shown[other][stream]

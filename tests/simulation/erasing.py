@@ -60,10 +60,10 @@ def forget(world: World) -> None:
 
 
 def _files(world: World) -> list[tuple[str, UUID]]:
-    """Some of the files that are held, with their keepers."""
-    files = world.watch.files.files.values()
-    held = sorted((f.keeper, f.id) for f in files if f.closed is None)
-    return world.rng.sample(held, min(PERSONS, len(held)))
+    """Some of the files that are held, with their keepers: of who has moved first."""
+    held = [file for file in world.watch.files.files.values() if file.closed is None]
+    chosen = sorted(held, key=lambda file: (file.continues is None, world.rng.random()))
+    return [(file.keeper, file.id) for file in chosen[:PERSONS]]
 
 
 def _erased(world: World, code: str, file: UUID) -> UUID | None:
@@ -170,6 +170,8 @@ def answered(world: World, person: UUID) -> None:
             said = [n for n, f in enumerate(told) if f.originator_id == id_]
             answers = [n for n in said if isinstance(told[n], Destruction.Done)]
             must(len(answers) == 1 and answers[0] < ended, "Erased: all had answered.", **at)
+        further = any(isinstance(fact, Destruction.Extended) for fact in told[:ended])
+        world.happened["erased further"] += further
 
 
 def _of(fact: Any, stream: UUID) -> bool:

@@ -103,7 +103,7 @@ def mislay(world: World, code: str) -> None:
         return
     way = world.rng.choice(ways)
     wire = world.rng.choice(world.sticks[way])
-    sender = way[0] if way[0] != code else "?"
+    sender = way[0] if way[0] in world.peers(code) else "?"
     _refused(world, code, sender, wire, ForAnother)
 
 

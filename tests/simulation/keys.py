@@ -119,8 +119,8 @@ def astray(world: World, code: str, peer: str) -> bool:
 
 def telephone(world: World, code: str) -> None:
     """Officers compare the card of a peer whose messages are refused."""
-    for peer in world.codes:
-        if peer != code and peer in world.rekeyed and astray(world, code, peer):
+    for peer in world.peers(code):
+        if peer in world.rekeyed and astray(world, code, peer):
             call(world, code, peer)
             return
 
@@ -190,8 +190,6 @@ def agreed(world: World) -> None:
         if named is not None:
             one = signers == [named.verify_key]
             must(one, "Authentic: one key signs, that of the ledger.", at=code, signers=signers)
-        for peer in world.codes:
-            if peer != code:
-                known = believed(world, peer, code)
-                same = known == keys.verify_key
-                must(same, "Delivered: the key in use is known.", at=peer, peer=code)
+        for peer in world.peers(code):
+            same = believed(world, peer, code) == keys.verify_key
+            must(same, "Delivered: the key in use is known.", at=peer, peer=code)

@@ -114,7 +114,7 @@ def _another(world: World, last: Move | None) -> Move:
         filed = gone and gone.to and last.admission(world, gone, gone.to)
         if filed and filed.file:
             origin, member = str(gone and gone.to), filed.file
-    others = [code for code in world.codes if code != origin]
+    others = world.peers(origin)
     # Whose name is closed to a receiver is not admitted there.
     able = [code for code in others if DataClass.IDENTITY in world.granted[origin, code]]
     to = rng.choice(able or others)
@@ -127,7 +127,9 @@ def _another(world: World, last: Move | None) -> Move:
 
 
 def tell(world: World, source: str, to: str) -> None:
-    """News sets out, arrives as a rule, and is looked at."""
+    """News sets out, arrives as a rule, and is looked at; between strangers there is none."""
+    if to not in world.peers(source):
+        return
     if world.plan.slow in {source, to} and world.rng.random() < 0.9:
         return
     world.surviving(source, lambda: _set_out(world, (source, to)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import permutations
 from random import Random
 
 from tests.simulation.asking import CODES
@@ -39,6 +40,8 @@ class Plan:
     slow: str | None
     files: tuple[str, ...]
     """Two whom no network joins, or nobody: what is between them is carried as files."""
+    strangers: tuple[str, ...]
+    """Two who have never exchanged cards, or nobody: what concerns both goes by way of others."""
     apart: int
     """By how many minutes clocks are wrong at most."""
     rates: dict[str, float]
@@ -59,10 +62,19 @@ class Plan:
         files = tuple(rng.sample(codes, 2)) if rng.random() < 0.2 else ()
         files = () if rates["restore"] else files
         apart = rng.choice((5, 1440))
-        return cls(codes, rng.random() < 0.25, slow, files, apart, rates)
+        strangers = tuple(rng.sample(codes, 2)) if nodes > 2 and rng.random() < 0.25 else ()
+        strangers = () if set(strangers) == set(files) else strangers
+        return cls(codes, rng.random() < 0.25, slow, files, strangers, apart, rates)
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Who is acquainted with whom, both ways."""
+        far = {self.strangers, self.strangers[::-1]}
+        return [pair for pair in permutations(self.codes, 2) if pair not in far]
 
     def __str__(self) -> str:
         way = "over a broker" if self.over_broker else "over HTTP"
         rates = ", ".join(f"{name} {rate:.2f}" for name, rate in self.rates.items() if rate)
         files = f", files between {' and '.join(self.files)}" if self.files else ""
-        return f"{len(self.codes)} nodes {way}{files}, slow: {self.slow}, {rates}"
+        far = f", {' and '.join(self.strangers)} are strangers" if self.strangers else ""
+        return f"{len(self.codes)} nodes {way}{files}{far}, slow: {self.slow}, {rates}"

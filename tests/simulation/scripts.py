@@ -55,7 +55,9 @@ class Scripted(World):
 
     def __init__(self, stage: Any, first: int = 0, second: int = 0) -> None:
         codes = (ORIGIN, CHENGDU, SHENZHEN)
-        plan = Plan(codes, over_broker=False, slow=None, files=(), apart=5, rates=NOTHING)
+        plan = Plan(
+            codes, over_broker=False, slow=None, files=(), strangers=(), apart=5, rates=NOTHING
+        )
         super().__init__(stage, SEED, plan=plan)
         self.skew = dict.fromkeys(codes, timedelta())
         self._first, self._second = first, second

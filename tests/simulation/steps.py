@@ -142,19 +142,17 @@ def tick(world: World, code: str) -> None:
 def observe(world: World, code: str) -> None:
     """What the lanes from and to a node say of themselves."""
     lanes = world.nodes[code].lanes
-    for peer in world.codes:
-        if peer != code:
-            told = lanes.acknowledged(peer)
-            must(
-                lanes.root_out(peer, told.number) == told.root,
-                "Authentic: a receipt is of what was sent.",
-                lane=(code, peer),
-            )
-            world.watch.acknowledged(code, peer, told.number)
-            head = lanes.head_out(peer)
-            world.watch.lane(code, peer, head.number, head.root)
-            standing = lanes.standing_in(peer)
-            world.watch.lane(peer, code, standing.number, standing.root)
+    for peer in world.peers(code):
+        told = lanes.acknowledged(peer)
+        must(
+            lanes.root_out(peer, told.number) == told.root,
+            "Authentic: a receipt is of what was sent.",
+            lane=(code, peer),
+        )
+        world.watch.acknowledged(code, peer, told.number)
+        head, standing = lanes.head_out(peer), lanes.standing_in(peer)
+        world.watch.lane(code, peer, head.number, head.root)
+        world.watch.lane(peer, code, standing.number, standing.root)
 
 
 def _behind(world: World, code: str, peer: str) -> bool:
@@ -373,7 +371,7 @@ def cut(world: World, code: str) -> None:
         world.log.cut ^= {code}
         world.say(f"{code}: reaches the broker {code not in world.log.cut}")
         return
-    peer = world.rng.choice([c for c in world.codes if c != code])
+    peer = world.rng.choice(world.peers(code))
     ways = {(code, peer)} if world.rng.random() < 0.6 else {(code, peer), (peer, code)}
     world.cut ^= ways
     world.happened["cut one way" if len(ways) == 1 else "cut"] += 1
@@ -413,10 +411,10 @@ def attack(world: World, code: str) -> None:
 def _forge(world: World, code: str) -> None:
     pair, wire = world.rng.choice(world.overheard)
     forgery = forged(world.rng, pair, wire, code)
+    if forgery.sender not in {*world.peers(code), MALLORY}:
+        return  # Nobody enrols himself, or strangers: it is not read.
     if forgery.fault is Misaddressed and (over := verdict(world, code, *forgery[1::-1])):
         forgery = forgery._replace(fault=over)
-    if forgery.sender == code:
-        return  # Nobody enrols himself: as from a stranger, and counted as one.
     outcome = insisting(world, code, forgery.wire)
     name = forgery.fault.__name__
     world.say(f"{code}: forged, {name}")
@@ -473,7 +471,7 @@ def poison(world: World, code: str) -> None:
     mine = sorted(s for s, keeper in world.watch.poison.items() if keeper == code)
     stream = world.rng.choice(mine) if mine and world.rng.random() < 0.5 else world.mallory.id()
     version = len(world.watch.accounts[code].streams.get(stream, ())) + 1
-    peers = [c for c in world.codes if c != code]
+    peers = world.peers(code)
     said = {"keeper": code, "author": code, "reason": "毒"}
     entry = world.mallory.entry("activity.cancelled", stream, version, *peers, **said)
     record = StoredEvent(stream, version, entry.topic, entry.state.encode())

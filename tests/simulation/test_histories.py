@@ -268,6 +268,7 @@ FAULTS = (
     "file for-another",
     "moved",
     "erased",
+    "erased further",
     "checkpoint",
     "cosigned",
 )

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from itertools import permutations
 from random import Random
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -118,7 +117,7 @@ class World:
         self.move: Any = None
         """Whose way officers follow at present, and how far he has come."""
         self.skew = {code: self.drawn_skew() for code in self.codes}
-        self.pairs = list(permutations(self.codes, 2))
+        self.pairs = self.plan.pairs
         self.lanes: dict[WayOfLane, list[bytes]] = {pair: [] for pair in self.pairs}
         self.answers: dict[WayOfLane, list[bytes]] = {pair: [] for pair in self.pairs}
         self.sticks: dict[WayOfLane, list[bytes]] = {pair: [] for pair in self.pairs}
@@ -258,9 +257,13 @@ class World:
                 self.nodes[code].enrol(card, ())
         return granted
 
+    def peers(self, code: str) -> list[str]:
+        """Whom a node is acquainted with."""
+        return [peer for one, peer in self.pairs if one == code]
+
     def others(self, code: str) -> list[str]:
         """Whom a network joins with a node."""
-        return [c for c in self.codes if c != code and not by_file(self, c, code)]
+        return [peer for peer in self.peers(code) if not by_file(self, peer, code)]
 
     def command_id(self, done: Done) -> Any:
         """The correlation of a command that was asked under a key."""
