@@ -51,11 +51,11 @@ class Plan:
         """Now and then a history without one of the faults: they hide each other."""
         nodes = rng.choices(range(2, 8), (40, 46, 7, 4, 2, 1))[0]
         rates = {name: rng.choice((0.0, rng.uniform(0, top), top)) for name, top in HIGHEST.items()}
-        # A restored backup forks a lane for good: few histories, so that the others converge.
+        # Few histories: keys and files stay out of them.
         if rng.random() < 0.85:
             rates["restore"] = 0.0
         else:
-            # Nothing fences a restored node: old keys come back with it, and files cross its fork.
+            # Old keys come back with a backup; and a lane of files then waits for a newer one.
             rates["rekey"] = 0.0
         codes = CODES[:nodes]
         slow = rng.choice(codes) if rng.random() < 0.15 else None
