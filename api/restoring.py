@@ -167,12 +167,13 @@ class Restoring:
     def waits(self) -> bool:
         """Whether nothing is done by itself: what a peer holds of it would be done once more.
 
-        Before the first word after a start; and while a peer claims something, until a person has
-        looked and the peer was asked. What it then says stops nothing any more.
+        Before the first word after a start; and while what a peer claimed at that start waits for a
+        person, until the peer was asked. What it says at any other time stops its own lane alone.
         """
         held = self._node.relay.held
+        claimed = {peer for peer in self.healer.greeting.claims if held.get(peer) is False}
         asking = self._taking & held.keys() - self.healer.told.faults.keys()
-        return self._node.fence.holds() or bool(asking) or not all(held.values())
+        return self._node.fence.holds() or bool(asking or claimed)
 
     # What is said.
 

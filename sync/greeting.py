@@ -17,7 +17,8 @@ _log = logging.getLogger(__name__)
 class Greeting:
     """One for a node. A claim alone stops the lane to whoever makes it, until a person has looked.
 
-    More would let any peer stop a node by its word.
+    Meanwhile nothing is done by itself, in places that the peer may hold; people go on. More would
+    let any peer stop a node by its word.
     """
 
     def __init__(self, store: LaneStore, relay: Relay, fence: Fence, listening: Listening) -> None:
@@ -25,6 +26,8 @@ class Greeting:
         self._listening = listening
         self._ungreeted: set[OrgCode] = set()
         self.faults: dict[OrgCode, str] = {}
+        self.claims: set[OrgCode] = set()
+        """Who said at this start that it holds more of our lane than we do."""
 
     def near(self) -> list[OrgCode]:
         """The peers that can be asked."""
@@ -49,6 +52,7 @@ class Greeting:
             except LaneFault as fault:
                 self.faults[peer] = str(fault)
                 continue
+            self.claims |= {peer} if more else set()
             if more and peer not in self._relay.held:
                 _log.error("%s holds more of our lane than we do: the lane waits", peer)
                 self._store.hold(peer, taken=False)

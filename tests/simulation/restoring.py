@@ -17,7 +17,7 @@ from tests.simulation.broken import Broken, must
 from tests.simulation.check_ledgers import gather, signed_once
 from tests.simulation.mallory import MALLORY
 from tests.simulation.steps import between_epochs
-from tests.simulation.world import Done, World, by_file
+from tests.simulation.world import Done, World
 
 WISH = Wish("磁盘损坏，备份较旧", "操作员")
 
@@ -205,20 +205,19 @@ def retry(world: World, code: str) -> int:
 
 def greet(world: World, code: str) -> None:
     """Every peer that may speak says a word."""
-    for source in world.codes:
-        if source != code and not by_file(world, source, code):
-            after = world.nodes[code].lanes.standing_in(source).number
-            try:
-                wire, _ = world.nodes[source].relay.batch(code, after)
-            except (Fenced, LaneHeld):
-                continue
-            outcome = world.nodes[code].inbox.accept(wire)
-            # Of two that were restored neither knows how far the other's lane went.
-            knows = isinstance(outcome.fault, RootsDiffer) and source in world.mending
-            told = isinstance(outcome.fault, Fenced) and code in world.mending
-            world.refused[code, source, "roots-differ"] += knows
-            fits = outcome.fault is None or knows or told
-            must(fits, "Delivered: a healthy lane has a fault.", fault=outcome.fault)
+    for source in world.others(code):
+        after = world.nodes[code].lanes.standing_in(source).number
+        try:
+            wire, _ = world.nodes[source].relay.batch(code, after)
+        except (Fenced, LaneHeld):
+            continue
+        outcome = world.nodes[code].inbox.accept(wire)
+        # Of two that were restored neither knows how far the other's lane went.
+        knows = isinstance(outcome.fault, RootsDiffer) and source in world.mending
+        told = isinstance(outcome.fault, Fenced) and code in world.mending
+        world.refused[code, source, "roots-differ"] += knows
+        fits = outcome.fault is None or knows or told
+        must(fits, "Delivered: a healthy lane has a fault.", fault=outcome.fault)
 
 
 def show(world: World, code: str) -> None:

@@ -297,6 +297,8 @@ def test_a_claim_by_file_stops_that_lane_until_somebody_has_looked(desks: Desks)
 
     assert node.relay.held == {CHENGDU: False}
     assert node.restoring.report()["state"] == "claimed"
+    # A word between starts stops nothing else.
+    assert not node.restoring.waits()
 
 
 def test_what_was_bent_is_not_believed(desks: Desks) -> None:
