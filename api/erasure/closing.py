@@ -27,7 +27,7 @@ TABLES = """
     CREATE INDEX IF NOT EXISTS stored_events_erasing ON stored_events (originator_id)
         WHERE left(topic, 8) IN ('erasure.', 'destruct');
 """
-SCRUBBED = (*erasing.TABLES, "quarantine", "idempotency")
+SCRUBBED = (*erasing.TABLES, "quarantine", "idempotency", "lane_given")
 """The tables that are written anew: they alone can have held a person's data, or its marks."""
 
 _ERASURES = """
@@ -109,6 +109,7 @@ class ClosingBook:
             keys = [row[0] for row in conn.execute(_KEYS, (subjects, kinds)).fetchall()]
             conn.execute(_DESTROY, (subjects, kinds, found.person))
             conn.execute("DELETE FROM lane_withheld WHERE key = ANY(%s)", (keys,))
+            conn.execute("DELETE FROM lane_given")  # Holds sealed grants; it is asked for again.
             book_erased.empty(conn, {*found.subjects, *found.streams, *keys})
             conn.execute("DELETE FROM idempotency WHERE stream = ANY(%s)", (list(found.streams),))
             _close(conn, found, classes, Closure.ERASED, scrubbed=False)

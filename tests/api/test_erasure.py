@@ -21,6 +21,7 @@ from api.audit.auditor import Auditor
 from api.audit.reading import Reader
 from api.erasure import eraser as eraser_module
 from api.erasure import extending
+from api.erasure.closing import SCRUBBED
 from api.erasure.eraser import Asking
 from api.node import Node
 from api.service import Who
@@ -57,6 +58,7 @@ from domain.tree import included, ours
 from domain.values import DataClass
 from projections.erasing import HOLDING, MODELS
 from sync import destroyed
+from sync.book_given import Given
 from sync.errors import Forged, Unknown
 from sync.keys import NodeKeys, verify
 from tests.support.federation import (
@@ -1000,6 +1002,20 @@ def test_the_bytes_of_a_refused_message_are_emptied_and_still_recognized(town: S
         (emptied,) = conn.execute("SELECT wire FROM quarantine WHERE wire <> ''").fetchone()
     assert bytes(emptied).startswith(b"waystation/erased/v1 ")
     assert node.inbox.accept(wire).fault is None, last
+
+
+def test_what_was_given_back_by_file_is_let_go_of_and_asked_for_again(town: Staged) -> None:
+    """Its pages hold grants that are sealed to this node."""
+    node = town[ORIGIN]
+    member = register(node, name=NAME, phone=PHONE)
+    town.settle()
+    page = town[CHENGDU].restoring.page(ORIGIN, 0, 0, 0)
+    node.lanes.keep_given(CHENGDU, [Given("returned", 1, page)])
+
+    node.eraser.book.destroy(node.eraser.about(member), ALL)
+
+    assert node.lanes.given_by() == []
+    assert "lane_given" in SCRUBBED
 
 
 def _offer(outflow: UUID) -> Any:

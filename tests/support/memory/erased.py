@@ -52,6 +52,7 @@ class MemoryClosing(ClosingBook):
             row = database.subject_keys.pop(key)
             database.own_keys.pop(row[1:4], None)
             database.destroyed.setdefault(key, (found.person, row[2]))
+        database.lane_given.clear()
         self._empty_evidence({*found.subjects, *found.streams, *keys})
         for name, row in list(database.idempotency.items()):
             if row[2] in found.streams:
