@@ -199,7 +199,8 @@ class Bundles:
                 if not taken.again:
                     self.back.take(kinds[AskBack.KIND])
             elif Returned.KIND in kinds:
-                taken.gives = self.back.keep(peer, messages)
+                # Who has gone on needs nothing any more.
+                taken.gives = self.back.keep(peer, messages) if self.back.lacks(peer) else 0
             else:
                 return False
         except LaneFault as fault:

@@ -18,11 +18,19 @@ from domain.commands import OfferCare, OpenUnit, RecordContact
 from domain.errors import Refusal
 from sync.bundle_report import Packed, Taken
 from sync.card import read_card
-from sync.errors import Fenced, Malformed
-from sync.given_back import NotGiven
+from sync.errors import Fenced, Forged, Malformed, Misaddressed
+from sync.given_back import AskBack, NotGiven
 from sync.taking_back import NotReached
 from tests.api.support import number
-from tests.support.federation import CHENGDU, HOST_MAY_OPEN, ORIGIN, accept, depart, register
+from tests.support.federation import (
+    CHENGDU,
+    HOST_MAY_OPEN,
+    ORIGIN,
+    SHENZHEN,
+    accept,
+    depart,
+    register,
+)
 from tests.support.memory.stage import MemoryStage
 from tests.support.stage import Stage, Staged
 from tests.sync.restoring import WISH, Place, ledger, of
@@ -252,7 +260,9 @@ def test_asking_or_answering_twice_changes_nothing(desks: Desks) -> None:
     for each in asked:
         desks.made[CHENGDU].bundles.take(each.wire)
     for each in given:
-        desks.node.bundles.take(each.wire)
+        late = desks.node.bundles.take(each.wire)
+        assert (late.gives, late.faults) == (0, [])
+    assert desks.node.lanes.given_by() == []
     desks.offer()
     desks.exchange()
     desks.exchange()
@@ -310,3 +320,20 @@ def test_what_was_bent_is_not_believed(desks: Desks) -> None:
 
     with pytest.raises(Malformed):
         desks.export(CHENGDU)
+
+
+@pytest.mark.parametrize("how", ["for another", "by another key"])
+def test_a_question_that_is_not_the_senders_is_refused(desks: Desks, how: str) -> None:
+    node, chengdu = desks.node, desks.made[CHENGDU]
+    to, keys = (SHENZHEN, node.keys) if how == "for another" else (CHENGDU, chengdu.keys)
+    said = {"after": 0, "size": 0, "have": 0, "at": node.clock()}
+    question = AskBack(sender=ORIGIN, receiver=to, **said).signed(keys)
+    packed = node.bundles._pack_back(node.relay.peer(CHENGDU), [question], asks=True)  # noqa: SLF001
+
+    taken = chengdu.bundles.take(packed.wire)
+
+    expected = Misaddressed if how == "for another" else Forged
+    assert [type(fault) for fault in taken.faults] == [expected]
+    assert chengdu.lanes.asked_by_file(ORIGIN) is None
+    (usual,) = desks.export(CHENGDU, again=True)
+    assert not usual.gives
