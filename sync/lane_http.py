@@ -45,7 +45,7 @@ def _begun(fetch: Callable[[], _Came], name: str) -> Future[_Came]:
         except Exception as fault:  # noqa: BLE001 - raised where the batch is wanted.
             future.set_exception(fault)
 
-    Thread(target=run, name=f"{name}-ahead", daemon=True).start()
+    Thread(target=run, name=name, daemon=True).start()
     return future
 
 
@@ -115,13 +115,13 @@ class Puller:
         with self._recording:
             if self._stop.is_set():
                 return 0
-            if self._behind and came.last is not None:
-                self._ahead = _begun(partial(self._fetch, came.last, 0.0), self._thread.name)
+            following = self._fetch_ahead(came.last) if self._behind else None
             outcome = self._inbox.accept(came.wire)
+        # Of what was not recorded nothing follows.
+        self._ahead = following if outcome.fault is None else None
         self._behind = outcome.behind
         self.state.last_heard = self._clock()
         if outcome.fault is not None:
-            self._ahead = None
             self.state.last_error = str(outcome.fault)
             _log.warning("Batch of %s refused: %s", self.state.peer, outcome.fault)
             if outcome.answer:
@@ -131,6 +131,11 @@ class Puller:
             self._receipts.put(outcome.answer)
             self._greeted = True
         return outcome.recorded
+
+    def _fetch_ahead(self, last: int | None) -> Future[_Came] | None:
+        if last is None:
+            return None
+        return _begun(partial(self._fetch, last, 0.0), f"{self._thread.name}-ahead")
 
     def _fetch(self, after: int, wait: float) -> _Came:
         peer = self._relay.peer(self.state.peer)
