@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from domain.access import Access
 from domain.aggregate import current as stamp
 from domain.agreement import Agreement
@@ -43,6 +45,14 @@ def us(ledger: Ledger) -> Organization:
 def peers(ledger: Ledger) -> tuple[OrgCode, ...]:
     """The codes of the enrolled peers."""
     return tuple(us(ledger).peers)
+
+
+def here(ledger: Ledger, absence: UUID) -> bool:
+    """Whether an absence is in this ledger.
+
+    A restored one may have its member back, who is away, and have lost what nobody was sent.
+    """
+    return ledger.find(Outflow, absence) is not None
 
 
 def policy_of(ledger: Ledger, org: OrgCode) -> Policy:

@@ -12,6 +12,7 @@ from domain.commands import (
     RecordPhone,
     RegisterMember,
 )
+from domain.decisions.home import here
 from domain.decisions.table import Decision, decide
 from domain.decisions.transfers import newest_transfer
 from domain.errors import Refusal
@@ -131,10 +132,11 @@ def _(command: EndMembership, ledger: Ledger) -> Decision:
     member.must_be_member()
     more: Decision = ()
     if member.away is not None:
-        outflow = ledger.open(Outflow, member.away)
-        outflow.close("died" if command.how == "died" else "membership_ended", command.on)
-        member.come_back(outflow.id, command.on)
-        more += (outflow,)
+        if here(ledger, member.away):
+            outflow = ledger.open(Outflow, member.away)
+            outflow.close("died" if command.how == "died" else "membership_ended", command.on)
+            more += (outflow,)
+        member.come_back(member.away, command.on)
     _, known = newest_transfer(ledger, member)
     if known is not None and known.state not in OVER:
         transfer = ledger.open(Transfer, known.id)

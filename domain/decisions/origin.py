@@ -30,7 +30,7 @@ from domain.commands import (
     ShareOutflow,
     VoidOutflow,
 )
-from domain.decisions.home import policy_of, us
+from domain.decisions.home import here, policy_of, us
 from domain.decisions.members import held, open_file
 from domain.decisions.table import Decision, decide
 from domain.inflow import Inflow
@@ -45,10 +45,10 @@ CARE = "流动党员日常管理 daily care of a floating member"
 @decide.register
 def _(command: ReportOutflow, ledger: Ledger) -> Decision:
     member = ledger.open(Member, command.member)
-    reported = _only_reported(ledger, member)
-    outflow = reported or _next_absence(member)
+    begun = _begun(ledger, member)
+    outflow = begun or _next_absence(member)
     outflow.report(**dict(command))
-    if reported is None:
+    if begun is None:
         member.leave(outflow.id, stamp.get().today)
     return outflow, member
 
@@ -74,18 +74,22 @@ def _(command: RegisterDeparture, ledger: Ledger) -> Decision:
 
 
 def _register(ledger: Ledger, member: Member, said: dict[str, Any]) -> Decision:
-    reported = _only_reported(ledger, member)
-    outflow = reported or _next_absence(member)
+    begun = _begun(ledger, member)
+    outflow = begun or _next_absence(member)
     outflow.register(**said)
-    if reported is None:
+    if begun is None:
         member.leave(outflow.id, said["left_on"])
     return outflow, member
 
 
-def _only_reported(ledger: Ledger, member: Member) -> Outflow | None:
-    """The departure that waits to be registered."""
-    away = ledger.open(Outflow, member.away) if member.away else None
-    return away if away and away.state is State.REPORTED else None
+def _begun(ledger: Ledger, member: Member) -> Outflow | None:
+    """The departure that waits to be registered: reported, or lost with an old backup."""
+    if member.away is None:
+        return None
+    if not here(ledger, member.away):
+        return Outflow.begin(member.away, member.person)
+    away = ledger.open(Outflow, member.away)
+    return away if away.state is State.REPORTED else None
 
 
 def _next_absence(member: Member) -> Outflow:

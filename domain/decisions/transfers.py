@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from domain import reception
 from domain.aggregate import current as stamp
@@ -21,7 +22,7 @@ from domain.commands import (
     SendTransfer,
     WithdrawTransfer,
 )
-from domain.decisions.home import policy_of, us
+from domain.decisions.home import here, policy_of, us
 from domain.decisions.table import Decision, decide
 from domain.ledger import Ledger, NotFound
 from domain.member import Member
@@ -189,9 +190,12 @@ def _released(ledger: Ledger, transfer: Transfer) -> Decision:
     member, today = ledger.open(Member, transfer.member), stamp.get().today
     told = () if transfer.to is None else (transfer.to,)
     absences = []
-    for number in range(1, member.absences + 1):
-        absence = ledger.open(Outflow, Outflow.id_of(member.id, number))
-        if absence.id == member.away:
+    ids = [Outflow.id_of(member.id, number) for number in range(1, member.absences + 1)]
+    if member.away is not None and not here(ledger, member.away):
+        member.come_back(member.away, today)
+    for id_ in filter(partial(here, ledger), ids):
+        absence = ledger.open(Outflow, id_)
+        if id_ == member.away:
             absence.close("transferred", today, told)
             member.come_back(absence.id, today)
         for to in told:
