@@ -140,6 +140,11 @@ class Fence:
         awaits = bool(self._awaited or self._ungreeted)
         return self.raised is not None or (awaits and self._clock() < self._until)
 
+    def awaits(self, peer: OrgCode) -> bool:
+        """Whether a peer has still to say what it knows of us: it may be more than we know."""
+        awaited = peer in self._awaited or peer in self._ungreeted
+        return awaited and self._clock() < self._until
+
     def must_be_down(self) -> None:
         """Before anything is signed for a peer.
 

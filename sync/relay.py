@@ -158,11 +158,18 @@ class Relay:
         return len(entries)
 
     def batch(self, peer: OrgCode, after: int) -> tuple[bytes, int]:
-        """The signed batch that follows a number, and its last number; without news a heartbeat."""
-        return self._packed(peer, after, *self._store.page(peer, after, ENTRIES_MAX))
+        """The signed batch that follows a number, and its last number; without news a heartbeat.
+
+        Who has not spoken since our start gets no more: of a ledger that was put back, facts under
+        a checkpoint that is older than the one it has would look like a ledger that was cut.
+        """
+        before, found = self._store.page(peer, after, ENTRIES_MAX)
+        return self._packed(peer, after, before, () if self.fence.awaits(peer) else found)
 
     def news(self, peer: OrgCode, after: int) -> tuple[bytes, int] | None:
         """As batch; None where nothing follows."""
+        if self.fence.awaits(peer):
+            return None
         before, found = self._store.page(peer, after, ENTRIES_MAX)
         return self._packed(peer, after, before, found) if found else None
 

@@ -32,6 +32,9 @@ from sync.standing import Standing
 
 REFUSED_PAGE_MAX = 500
 
+AWAIT_S = 0.2
+"""How often a request looks again while we wait, after a start, for that peer's own word."""
+
 SILENT_S = 120.0
 """Without a word of a peer, be it that it has nothing to say, its silence is called so."""
 
@@ -197,7 +200,10 @@ async def _news(node: Running, peer: OrgCode, after: int, wait: float) -> tuple[
                 news = node.worker.lane_news.listen()
                 if found := await asyncio.to_thread(node.node.relay.news, peer, after):
                     return found
-                await news.wait()
+                if node.node.fence.awaits(peer):
+                    await asyncio.sleep(AWAIT_S)  # Its word is no news, and ends the waiting.
+                else:
+                    await news.wait()
     return None
 
 

@@ -631,3 +631,41 @@ def test_a_peer_enrolled_since_the_backup_gives_back_once_it_is_enrolled_again(
     drill.go_on()
     drill.check(before)
     assert drill.node.lanes.head_out("lanzhou").number > 1
+
+
+def test_a_backlog_waits_for_the_word_of_whom_it_is_for(
+    drill: Drill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its numbers are in the backup, and the peer has witnessed more than the backup knows."""
+    monkeypatch.setattr("sync.relay.ENTRIES_MAX", 2)
+    made, origin = drill.made, drill.node
+    for _ in range(3):
+        drill.offer()
+    while origin.relay.number():
+        pass
+    origin.log.sign()
+    for _ in range(2):
+        made.carry(ORIGIN, CHENGDU)
+    drill.backup = made.stage.snapshot(ORIGIN)
+    drill.keep_to_itself()
+    origin.log.sign()
+    for _ in range(2):
+        made.carry(ORIGIN, CHENGDU)
+    drill.fail()
+    peer, node = made[CHENGDU], drill.node
+    after = peer.lanes.standing_in(ORIGIN).number
+    assert after < node.lanes.head_out(CHENGDU).number
+    assert node.fence.awaits(CHENGDU)
+
+    assert node.relay.news(CHENGDU, after) is None
+    wire, last = node.relay.batch(CHENGDU, after)
+
+    assert last == after
+    assert peer.inbox.accept(wire).fault is None
+    assert not peer.lanes.contradictions()
+    drill.hear()
+    drill.heal()
+    node.restoring.step(Hands(made, ORIGIN))
+    assert not node.fence.awaits(CHENGDU)
+    drill.go_on()
+    drill.level()
