@@ -64,8 +64,11 @@ class Offering:
     def said(self, peer: OrgCode, known: Iterable[OrgCode]) -> LogSaid | None:
         """The checkpoint a peer is to witness, with the proofs it needs; None before the first.
 
-        Beside it are those of the known peers that were taken here.
+        Beside it are those of the known peers that were taken here. Who has not spoken since our
+        start is shown what it has cosigned: a newer one would overtake facts that are under way.
         """
+        if (old := self._cosigned(peer)) is not None:
+            return LogSaid(checkpoint=old.note.decode(), others=self._others(peer, known))
         offer, taken = self._offers.get(peer), self._taken.get(peer)
         done = taken is not None and offer is not None and offer.at <= taken.at
         if offer is None or done or offer.key != self._keys.verify_key:
@@ -74,6 +77,10 @@ class Offering:
                 return None
             offer = self._offers[peer] = self._offer(peer, newest)
         return offer.said.model_copy(update={"others": self._others(peer, known)})
+
+    def _cosigned(self, peer: OrgCode) -> Signed | None:
+        epoch, size = self._store.cosigned(peer) if self.fence.awaits(peer) else (0, 0)
+        return self._log.signed_at(epoch, size) if epoch == self._log.epoch else None
 
     def forget(self) -> None:
         """What was shown so far is of a ledger that has changed: show its newest checkpoint."""

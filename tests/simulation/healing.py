@@ -44,8 +44,8 @@ def heal(world: World) -> None:
     sent = _quiet(world)
     if world.plan.strangers:
         # Who does not know the new keeper hands nothing on to him: a day later others forward it,
-        # by their clocks, which may be a day behind.
-        world.now += 2 * timedelta(days=GRACE_DAYS) + STEP
+        # by their clocks, which may be two days behind.
+        world.now += timedelta(days=GRACE_DAYS + 2) + STEP
         sent += _quiet(world)
     most = MESSAGES_MAX * len(world.pairs)
     sent = sent if world.log is None else world.log.appended

@@ -64,7 +64,7 @@ from tests.support.memory.stage import MemoryStage
 from tests.support.stage import Stage, Staged
 
 A, B = "chengdu", "shenzhen"
-ERASING = 6
+ERASING = 7
 """The seed of a history at whose end somebody is erased."""
 ONE, TWO, THREE = (UUID(int=n) for n in (1, 2, 3))
 ROOTS = [bytes([n]) * 32 for n in range(10)]

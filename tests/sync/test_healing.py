@@ -669,3 +669,26 @@ def test_a_backlog_waits_for_the_word_of_whom_it_is_for(
     assert not node.fence.awaits(CHENGDU)
     drill.go_on()
     drill.level()
+
+
+def test_what_is_said_while_a_word_is_awaited_overtakes_no_facts(drill: Drill) -> None:
+    """Under way when its sender fell over, and later than what that says next."""
+    made, node = drill.made, drill.node
+    drill.offer()
+    node.relay.number()
+    peer = made[CHENGDU]
+    after = peer.lanes.standing_in(ORIGIN).number
+    slow, last = node.relay.batch(CHENGDU, after)
+    assert last > after
+    drill.keep_to_itself()
+    node.log.sign()
+    made.restart(ORIGIN)
+    assert drill.node.fence.awaits(CHENGDU)
+
+    quick, last = drill.node.relay.batch(CHENGDU, after)
+    assert last == after
+    outcomes = [peer.inbox.accept(wire) for wire in (quick, slow)]
+
+    assert [outcome.fault for outcome in outcomes] == [None, None]
+    assert outcomes[1].recorded
+    assert not peer.lanes.contradictions()
