@@ -42,12 +42,16 @@ def names(hops: list[dict[str, Any]]) -> list[str]:
 
 
 def arrived(host: Site, origin: Site, stream: str) -> dict[str, Any]:
-    """Where a fact of the origin is, once the host's receipt for it has come."""
+    """Where a fact of the origin is, once the host's receipt has come, and everybody reads it."""
 
     def look() -> dict[str, Any] | None:
         found: dict[str, Any] = origin.get(f"/facts/{stream}/1/where")
         (leg,) = (leg for leg in found["peers"] if leg["peer"] == host.code)
-        return found if "receipt" in names(leg["hops"]) and leg["there"] else None
+        if "receipt" not in names(leg["hops"]) or not leg["there"]:
+            return None
+        # A read model may be later than the receipt, on either side.
+        read = all(hop["at"] for hop in (*found["here"]["hops"], *leg["there"]))
+        return found if read else None
 
     return until(look)
 
