@@ -52,9 +52,10 @@ def cosigned_by_whom_it_was_shown(patch: Patch) -> None:
     """A receipt's cosignature is put under the newest checkpoint, whichever it is of."""
     keep = Offering._cosignatures  # noqa: SLF001
 
-    def keeping(self: Any, peer: str, raw: str, us: Any) -> tuple[Signed, list[str]]:
-        mine, lines = keep(self, peer, raw, us)
-        return self._log.newest() or mine, lines
+    def keeping(self: Any, peer: str, raw: str, us: Any) -> tuple[tuple[int, int], list[str]]:
+        at, lines = keep(self, peer, raw, us)
+        newest = self._log.newest()
+        return newest[:2] if newest else at, lines
 
     patch.setattr(Offering, "_cosignatures", keeping)
 

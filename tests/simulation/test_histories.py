@@ -268,7 +268,6 @@ FAULTS = (
     "file for-another",
     "moved",
     "erased",
-    "erased further",
     "checkpoint",
     "cosigned",
 )
