@@ -210,8 +210,7 @@ class Worker:
             self._beats["deadlines"] = time.monotonic()
             try:
                 if self.node.restoring.waits():
-                    self._meet_peers()
-                    self.watch.look()
+                    self._meanwhile()
                 else:
                     seals.seal(self.node)
                     self.node.pacts.step(hurry=False)
@@ -224,11 +223,16 @@ class Worker:
                 _log.exception("Worker deadlines")
             self._stop.wait(IDLE_S)
 
-    def _restore(self) -> None:
-        """Fetch what a restored backup lacks; once it is here, nobody waits any longer.
+    def _meanwhile(self) -> None:
+        """While a peer may hold facts of ours: of what we do, nothing that anybody is told."""
+        self._meet_peers()
+        self.watch.look()
+        if not self.node.fence.holds():
+            seals.seal(self.node)
+            self.node.eraser.step(telling=False)
 
-        In a thread of its own: whoever does not answer keeps it waiting.
-        """
+    def _restore(self) -> None:
+        """Fetch what a restored backup lacks, in a thread of its own: who asks may have to wait."""
         while not self._stop.is_set():
             try:
                 if self.node.restoring.step(self._asker):
@@ -286,8 +290,8 @@ class Worker:
         # Imported here, so that a node without a broker does not pay for the client.
         from sync.lane_kafka import KafkaLanes  # noqa: PLC0415
 
-        node, code = self.node, self.node.settings.code
-        return KafkaLanes(settings, code, node.relay, node.inbox, clock=node.clock)
+        node = self.node
+        return KafkaLanes(settings, node.settings.code, node.relay, node.inbox, clock=node.clock)
 
 
 def _recorded(node: Node, peer: str) -> int:

@@ -163,8 +163,8 @@ class Relay:
         Who has not spoken since our start gets no more: of a ledger that was put back, facts under
         a checkpoint that is older than the one it has would look like a ledger that was cut.
         """
-        before, found = self._store.page(peer, after, ENTRIES_MAX)
-        return self._packed(peer, after, before, () if self.fence.awaits(peer) else found)
+        limit = 0 if self.fence.awaits(peer) else ENTRIES_MAX
+        return self._packed(peer, after, *self._store.page(peer, after, limit))
 
     def news(self, peer: OrgCode, after: int) -> tuple[bytes, int] | None:
         """As batch; None where nothing follows."""

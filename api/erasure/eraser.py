@@ -157,8 +157,8 @@ class Eraser:
         """What an organization has answered to an erasure, as far as is known here."""
         return self._ledger.find(Destruction, Destruction.id_of(erasure.id, org))
 
-    def step(self) -> int:
-        """Do what is lacking; how much there was."""
+    def step(self, *, telling: bool = True) -> int:
+        """Do what is lacking; how much there was. Without `telling` nothing of it is recorded."""
         with self.lock:
             known = self.erasures()
             wanted = self._wanted(known, self._keyring.vault.persons)
@@ -172,8 +172,9 @@ class Eraser:
             if self.book.unscrubbed():
                 self.log_kept = not scrub(self._database, SCRUBBED)
                 self.book.note_scrubbed()
-            told = self._tell(known) + self._extending.step(known)
-            return done + told + self._complete(known)
+            if telling:
+                done += self._tell(known) + self._extending.step(known) + self._complete(known)
+            return done
 
     def stands(self) -> tuple[Closed, Closed, dict[UUID, set[UUID]]]:
         """What the erasures alone say, what is carried out, and the ids of each person."""
@@ -216,11 +217,9 @@ class Eraser:
         return self._any_held(self.about(person).streams)
 
     def _any_held(self, streams: Iterable[UUID]) -> bool:
-        files = (self._ledger.find(Member, stream) for stream in streams)
-        return any(
-            file is not None and file.keeper == self._ledger.org and file.released_on is None
-            for file in files
-        )
+        files = filter(None, (self._ledger.find(Member, stream) for stream in streams))
+        ours = (file for file in files if file.keeper == self._ledger.org)
+        return any(file.released_on is None for file in ours)
 
     def _carry_out(self, wanted: Closed, carried: Closed) -> int:
         lacking = {key: why for key, why in wanted.items() if carried.get(key) is not why}

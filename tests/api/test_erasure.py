@@ -1004,6 +1004,21 @@ def test_the_bytes_of_a_refused_message_are_emptied_and_still_recognized(town: S
     assert node.inbox.accept(wire).fault is None, last
 
 
+def test_a_holder_closes_at_once_also_while_it_may_tell_nobody(town: Staged) -> None:
+    member, _ = history(town)
+    ask(town, member)
+    node = town[CHENGDU]
+    town[ORIGIN].relay.number()
+    town.carry(ORIGIN, CHENGDU)
+    assert not any(node.keyring.closed(member, each) for each in ALL)
+    head = node.ledger.head
+
+    node.eraser.step(telling=False)
+
+    assert all(node.keyring.closed(member, each) for each in ALL)
+    assert node.ledger.head == head
+
+
 def test_what_was_given_back_by_file_is_let_go_of_and_asked_for_again(town: Staged) -> None:
     """Its pages hold grants that are sealed to this node."""
     node = town[ORIGIN]

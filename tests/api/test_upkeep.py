@@ -90,6 +90,22 @@ def test_deadlines_that_cannot_be_looked_through_are_named_and_looked_at_again(o
     until(lambda: own.get("/health")["status"] == "ok")
 
 
+def test_reads_are_sealed_while_a_claim_waits_for_a_person(
+    own: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = own.node
+    monkeypatch.setattr("api.storage.access.SEAL_S", 0.0)
+    node.lanes.hold("chengdu", taken=False)
+    node.relay.relearn()
+    node.restoring.healer.greeting.claims.add("chengdu")
+    assert node.restoring.waits()
+
+    own.get("/outflows")
+
+    until(lambda: node.access.sealed_to() >= 1)
+    assert node.restoring.waits()
+
+
 @pytest.mark.slow
 def test_an_offer_whose_time_has_run_out_lapses_by_itself(
     postgres: EmbeddedServer, host: Site, monkeypatch: pytest.MonkeyPatch

@@ -13,8 +13,6 @@ from api.storage.recorder import GroupRecorder
 from domain.ledger import Beside, Write
 from tests.support.postgres import Database as Schema
 
-NOTE = {"note": "INSERT INTO note VALUES (%s)"}
-
 
 @pytest.fixture
 def opened(database: Schema) -> Iterator[Database]:
@@ -24,14 +22,6 @@ def opened(database: Schema) -> Iterator[Database]:
         conn.execute("CREATE TABLE note (number int CHECK (number > 0))")
     yield opened
     opened.close()
-
-
-@pytest.fixture
-def recorder(opened: Database) -> Iterator[GroupRecorder]:
-    """A recorder that can write notes."""
-    recorder = GroupRecorder(opened, NOTE)
-    yield recorder
-    recorder.close()
 
 
 def write(number: int, event: StoredEvent | None = None) -> Write:
